@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
-from typing import Any, ClassVar
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,5 +137,5 @@ class Refused(PointsmanError):
 class Unauthorised(PointsmanError):
     """No token, or the wrong one."""
 
-    status: ClassVar[int] = 401
+    status = 401
     code = "unauthorised"

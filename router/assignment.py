@@ -1,0 +1,139 @@
+"""Assignment: which arm a unit gets, and why. A flag is compiled once; a request only looks up.
+
+Order of evaluation: kill switch, disabled, absent unit, inclusion, lane, default arm. The bucket of a lane and the
+bucket of inclusion come from independent hashes: one hash for two questions gives one arm everything.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from router.bucketing import PPM, bucket, hash32, prepared
+from router.flag import Flag, RunningExperiment
+
+
+class Reason(StrEnum):
+    """Why a unit got its arm."""
+
+    KILLED = "killed"
+    DISABLED = "disabled"
+    NO_EXPERIMENT = "no_experiment"
+    NO_UNIT = "no_unit"
+    NOT_INCLUDED = "not_included"
+    NOT_ENROLLED = "not_enrolled"
+    ENROLLED = "enrolled"
+
+
+class Assignment(NamedTuple):
+    """The arm computed for a unit.
+
+    Attributes:
+        arm: the arm's name.
+        reason: why.
+        run: the run on this route, None without one.
+        bucket: 0 .. 999,999; None where no lane was asked.
+        arm_index: 0 control, 1 and up treatments; -1 when not enrolled.
+    """
+
+    arm: str
+    reason: Reason
+    run: str | None = None
+    bucket: int | None = None
+    arm_index: int = -1
+
+
+class CompiledFlag:
+    """A flag made ready for the hot path: open lanes as sorted edges, every constant answer built."""
+
+    __slots__ = (
+        "_arms",
+        "_default",
+        "_ends",
+        "_included",
+        "_indices",
+        "_lane",
+        "_no_unit",
+        "_starts",
+        "_traffic",
+        "experiment",
+        "flag",
+    )
+
+    def __init__(self, flag: Flag) -> None:
+        self.flag = flag
+        self.experiment: RunningExperiment | None = None
+        self._default = Assignment(flag.default, Reason.NO_EXPERIMENT)
+        if not flag.enabled:
+            self._default = Assignment(flag.default, Reason.DISABLED)
+        elif flag.experiments:
+            self._compile(flag, flag.experiments[0])
+
+    def _compile(self, flag: Flag, experiment: RunningExperiment) -> None:
+        self.experiment = experiment
+        self._no_unit = Assignment(flag.default, Reason.NO_UNIT, experiment.run)
+        self._lane = prepared(experiment.salt + "#arm")
+        self._included = prepared(experiment.salt + "#in")
+        self._traffic = experiment.traffic
+        open_lanes = [lane for lane in experiment.lanes if lane.width(experiment.coverage) > 0]
+        self._starts = [lane.start for lane in open_lanes]
+        self._ends = [lane.start + lane.width(experiment.coverage) for lane in open_lanes]
+        self._arms = [lane.arm for lane in open_lanes]
+        self._indices = [experiment.arm_index(lane.arm) for lane in open_lanes]
+
+    def assign(self, unit: bytes | None) -> Assignment:
+        """The arm of a unit; ``None`` is a request without one."""
+        experiment = self.experiment
+        if experiment is None:
+            return self._default
+        if unit is None:
+            return self._no_unit
+        default, run = self.flag.default, experiment.run
+        if self._traffic < PPM and self._included(unit) >= self._traffic:
+            return Assignment(default, Reason.NOT_INCLUDED, run)
+        where = self._lane(unit)
+        lane = bisect_right(self._starts, where) - 1
+        if lane < 0 or where >= self._ends[lane]:
+            return Assignment(default, Reason.NOT_ENROLLED, run, where)
+        arm = self._arms[lane]
+        if arm in self.flag.killed:
+            return Assignment(default, Reason.KILLED, run, where)
+        return Assignment(arm, Reason.ENROLLED, run, where, self._indices[lane])
+
+
+def explain(flag: Flag, unit: bytes | None) -> list[dict[str, Any]]:
+    """The steps of an assignment: question, hash, bucket, range, answer; the last one names the arm."""
+    result = CompiledFlag(flag).assign(unit)
+    steps: list[dict[str, Any]] = [_step("is the flag enabled?", "yes" if flag.enabled else "no: default arm")]
+    if flag.enabled and not flag.experiments:
+        steps.append(_step("does an experiment run here?", "no: default arm"))
+    elif flag.enabled:
+        steps += _lane_steps(flag, flag.experiments[0], unit)
+    steps.append(_step("which arm?", f"{result.arm} ({result.reason.value})"))
+    return steps
+
+
+def _step(question: str, answer: str, **more: Any) -> dict[str, Any]:
+    return {"question": question, "hash": None, "bucket": None, "range": None, "answer": answer, **more}
+
+
+def _lane_steps(flag: Flag, experiment: RunningExperiment, unit: bytes | None) -> list[dict[str, Any]]:
+    steps = [_step("does an experiment run here?", f"{experiment.experiment}, epoch {experiment.epoch}")]
+    if unit is None:
+        return [*steps, _step("has the request a unit?", "no: default arm, not analysed")]
+    salt = experiment.salt + "#in"
+    where, inside = bucket(salt, unit), f"[0, {experiment.traffic})"
+    answer = "yes" if where < experiment.traffic else "no: default arm, not analysed"
+    steps.append(_step("is it included?", answer, hash=hash32(salt, unit), bucket=where, range=inside))
+    salt = experiment.salt + "#arm"
+    where = bucket(salt, unit)
+    for lane in experiment.lanes:
+        end = lane.start + lane.width(experiment.coverage)
+        answer = "yes" if lane.start <= where < end else f"no (its whole lane ends at {lane.start + lane.share})"
+        question = f"is it in the open lane of {lane.arm}?"
+        edges = f"[{lane.start}, {end})"
+        steps.append(_step(question, answer, hash=hash32(salt, unit), bucket=where, range=edges))
+    if flag.killed:
+        steps.append(_step("is its arm killed?", ", ".join(flag.killed)))
+    return steps

@@ -1,0 +1,135 @@
+"""The commands that read and steer experiments, all through the API."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import click
+
+from router import __version__
+from router.cli import render
+from router.cli.client import api_of
+from router.cli.exits import NO, NOT_DECIDED, YES
+from router.cli.files import api_option, json_option
+
+VERDICT_EXITS = {"promoted": YES, "rolled_back": NO}
+
+
+def exit_of(state: str, verdict: str | None) -> int:
+    """The answer as an exit code: a final state speaks first, then what the evidence says."""
+    if state in VERDICT_EXITS:
+        return VERDICT_EXITS[state]
+    return {"better": YES, "equivalent": YES, "worse": NO}.get(verdict or "", NOT_DECIDED)
+
+
+def show(answer: Any, text: str, as_json: bool) -> None:
+    """The answer as one JSON object, or as prose."""
+    click.echo(json.dumps(answer) if as_json else text)
+
+
+@click.command()
+@click.argument("experiment", required=False)
+@api_option
+@json_option
+def status(experiment: str | None, address: str | None, as_json: bool) -> int:
+    """All experiments, or one; gateways and what they run."""
+    api = api_of(address)
+    if experiment:
+        answer = api.get(f"/v1/experiments/{quote(experiment)}")
+        run = answer["run"]
+        text = f"{experiment}: {run['state']} - {answer['sentence']}"
+        show(answer, text, as_json)
+        return exit_of(run["state"], run.get("verdict"))
+    answer = {"experiments": api.get("/v1/experiments")["experiments"], **api.get("/v1/status")}
+    lines = [render.experiments(answer["experiments"]) if answer["experiments"] else "no experiments yet", ""]
+    for gateway in answer.get("gateways", []):
+        revisions = ", ".join(f"{route} {revision}" for route, revision in gateway.get("revisions", {}).items())
+        lines.append(f"gateway {gateway['writer']}: revisions {revisions or 'none'}")
+    lines += [f"file behind: {line}" for line in answer.get("behind", [])]
+    show(answer, "\n".join(lines).rstrip(), as_json)
+    return YES if answer.get("gateways") else NOT_DECIDED
+
+
+@click.command()
+@click.argument("experiment")
+@api_option
+@json_option
+def verdict(experiment: str, address: str | None, as_json: bool) -> int:
+    """What the evidence says, with every number. Exits 0 promote, 1 roll back, 3 not decided."""
+    answer = api_of(address).get(f"/v1/experiments/{quote(experiment)}/verdict")
+    show(answer, render.verdict(answer), as_json)
+    return exit_of(answer["state"], answer.get("verdict"))
+
+
+@click.command()
+@click.argument("experiment")
+@api_option
+@json_option
+def history(experiment: str, address: str | None, as_json: bool) -> int:
+    """Who or what changed the experiment, when and why."""
+    answer = api_of(address).get(f"/v1/experiments/{quote(experiment)}/history")
+    show(answer, render.history(answer["entries"]), as_json)
+    return YES
+
+
+def _act(action: str, does: str) -> click.Command:
+    @click.command(name=action, help=does)
+    @click.argument("experiment")
+    @click.option("--reason", required=True, help="Kept in the audit log.")
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    @api_option
+    @json_option
+    def command(experiment: str, reason: str, yes: bool, address: str | None, as_json: bool) -> int:
+        api = api_of(address)
+        before = api.get(f"/v1/experiments/{quote(experiment)}")
+        if not yes:
+            click.echo(f"{experiment} is {before['run']['state']}: {before['sentence']}", err=True)
+            click.confirm(f"{action} {experiment}?", abort=True, err=True)
+        answer = api.post(
+            f"/v1/experiments/{quote(experiment)}/{action}", {"actor": getpass.getuser(), "reason": reason}
+        )
+        show(answer, str(answer.get("sentence") or f"{experiment}: {action} done"), as_json)
+        return YES
+
+    return command
+
+
+promote = _act("promote", "Make the treatment the default arm now.")
+rollback = _act("rollback", "Give everyone the control now.")
+pause = _act("pause", "Let no step go on; harm still rolls back.")
+resume = _act("resume", "Go on after a pause.")
+
+
+@click.command()
+@click.option("--unit", required=True, help="The unit's identity, as the gateway would read it.")
+@click.option("--route", help="The route; needed only when there are several.")
+@click.option("--experiment", "-e", help="Or an experiment of the route.")
+@api_option
+@json_option
+def explain(
+    unit: str, route: str | None, experiment: str | None, address: str | None, as_json: bool
+) -> int:
+    """Which arm a unit gets, and each step of why."""
+    api = api_of(address)
+    if experiment:
+        questions = [{"experiment": experiment, "unit": unit}]
+    else:
+        names = [route] if route else [row["route"] for row in api.get("/v1/routes")["routes"]]
+        questions = [{"route": name, "unit": unit} for name in names]
+    answers = [api.get("/v1/explain?" + urlencode(question)) for question in questions]
+    texts = [
+        f"{answer['route']}: unit {unit!r} gets arm {answer['arm']} ({answer['reason']})\n{render.steps(answer['steps'])}"
+        for answer in answers
+    ]
+    show({"answers": answers}, "\n\n".join(texts) or "no routes yet", as_json)
+    return YES
+
+
+@click.command()
+def version() -> int:
+    """The version of this program."""
+    click.echo(f"pointsman {__version__}")
+    return YES

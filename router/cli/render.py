@@ -1,0 +1,122 @@
+"""Verdicts, plans and histories as text for people: plain lines that also read well in a log.
+
+Shares as ``5 %``, differences of shares in percentage points (``pp``), counts with thousands marks. A number that is
+not known is ``n/a``, with the reason beside it; nothing is ever guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+UNKNOWN = "n/a"
+SHARE_KINDS = frozenset({"proportion", "rare_proportion"})
+PPM = 1_000_000
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number in at most ``digits`` significant digits."""
+    return UNKNOWN if value is None else f"{value:,.{digits}g}"
+
+
+def share(ppm: int | None) -> str:
+    """Parts per million as a percentage."""
+    return UNKNOWN if ppm is None else f"{ppm / 10_000:g} %"
+
+
+def level(kind: str, value: float | None) -> str:
+    """The level of a metric in one arm, in its own unit."""
+    if value is None:
+        return UNKNOWN
+    return f"{value * 100:.1f} %" if kind in SHARE_KINDS else number(value)
+
+
+def difference(kind: str, value: float | None) -> str:
+    """The difference of two levels; of shares in percentage points."""
+    if value is None:
+        return UNKNOWN
+    return f"{value * 100:+.1f} pp" if kind in SHARE_KINDS else f"{value:+.4g}"
+
+
+def moment(ms: int | float | None) -> str:
+    """A point in time, UTC, to the second."""
+    return UNKNOWN if ms is None else datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, two spaces apart."""
+    cells = [list(head), *[list(row) for row in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def verdict(answer: Mapping[str, Any]) -> str:
+    """The verdict of one run: the sentence, a row per metric, the health of its telemetry."""
+    evidence = answer.get("evidence")
+    lines = [
+        f"{answer['experiment']}: {answer['state'].upper()} - verdict {answer.get('verdict') or 'inconclusive'}",
+        str(answer.get("sentence") or ""),
+    ]
+    if not evidence:
+        return "\n".join([*lines, "no evidence yet: no look has been taken"])
+    lines += ["", _metrics(evidence), "", *_health(evidence)]
+    if evidence.get("missing"):
+        lines.append("missing: " + "; ".join(evidence["missing"]))
+    return "\n".join(lines)
+
+
+def _metrics(evidence: Mapping[str, Any]) -> str:
+    rows = []
+    for name, metric in evidence["metrics"].items():
+        kind = metric["kind"]
+        low, high = metric["interval"] or (None, None)
+        interval = UNKNOWN if low is None else f"[{difference(kind, low)}, {difference(kind, high)}]"
+        rows.append(
+            (
+                f"{metric['role']} {name}",
+                f"{level(kind, metric['control']['value'])} of {metric['control']['n']:,}",
+                f"{level(kind, metric['treatment']['value'])} of {metric['treatment']['n']:,}",
+                difference(kind, metric["estimate"]),
+                interval,
+                difference(kind, metric["margin"]),
+                metric["state"] + (f" ({metric['missing']})" if metric.get("missing") else ""),
+            )
+        )
+    return table(("metric", "control", "treatment", "estimate", "interval", "margin", "state"), rows)
+
+
+def _health(evidence: Mapping[str, Any]) -> list[str]:
+    health = evidence["health"]
+    if health["ok"]:
+        return ["telemetry: healthy"]
+    return ["telemetry: NOT healthy - " + "; ".join(health["problems"])]
+
+
+def history(entries: Sequence[Mapping[str, Any]]) -> str:
+    """One line per change: when, who, what, why."""
+    rows = [(moment(e.get("time")), str(e.get("actor")), str(e.get("action")), str(e.get("reason"))) for e in entries]
+    return table(("time (UTC)", "actor", "action", "reason"), rows)
+
+
+def experiments(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The list of experiments."""
+    cells = [
+        (
+            str(row["experiment"]),
+            str(row.get("route", "")),
+            str(row.get("state", "")),
+            str(row.get("verdict") or "inconclusive"),
+            share(row.get("share")),
+            str(row.get("reason") or ""),
+        )
+        for row in rows
+    ]
+    return table(("experiment", "route", "state", "verdict", "treatment's share", "reason"), cells)
+
+
+def steps(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The steps of an assignment, in the order of evaluation."""
+    head = ("step", "hash", "bucket", "range", "answer")
+    cells = [tuple("" if row.get(key) is None else str(row[key]) for key in ("question", *head[1:])) for row in rows]
+    return table(head, cells)

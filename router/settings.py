@@ -1,0 +1,186 @@
+"""Settings of the processes: one table; from file, environment and flags, in this order of growing weight.
+
+A setting is one row of TABLE; its unit is in its name. Settings say how a process runs here; what is routed and what
+is tested stands in routes and experiments, never here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from router.errors import Problem, SpecError, nearest
+
+ENVIRONMENT_PREFIX = "POINTSMAN_"
+LOOPBACK = ("127.", "[::1]", "localhost", "unix:")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One setting: its default also says its type."""
+
+    name: str
+    default: str | int
+    about: str
+    secret: bool = False
+
+
+TABLE: tuple[Row, ...] = (
+    Row("redis_url", "", "Address of Redis; also read from REDIS_URL.", secret=True),
+    Row("prefix", "pointsman:", "Begins every key in Redis."),
+    Row("data_dir", ".pointsman", "Folder for the last good snapshot, secrets and archives."),
+    Row("gateway_bind", "127.0.0.1:8320", "Where the gateway listens."),
+    Row("gateway_workers", 2, "Worker processes of the gateway."),
+    Row("api_bind", "127.0.0.1:8321", "Where the API and the dashboard listen."),
+    Row("api_threads", 32, "Threads of the API's process."),
+    Row("api_url", "", "How others reach the API; made from api_bind when empty."),
+    Row("gateway_url", "", "How others reach the gateway; made from gateway_bind when empty."),
+    Row("token", "", "Bearer token of the API; needed for any bind but loopback.", secret=True),
+    Row("decision_keys", "", "Keys of decision ids, '1:hex,2:hex'; the highest number signs.", secret=True),
+    Row("unit_key", "", "Key of unit digests, hex.", secret=True),
+    Row("flush_ms", 100, "Longest wait before recorded events are written."),
+    Row("flush_rows", 1000, "Recorded rows that are written at once."),
+    Row("buffer_rows", 100_000, "Rows a worker keeps while Redis does not answer; more are dropped and counted."),
+    Row("poll_ms", 500, "How often a gateway asks for moved revisions."),
+    Row("store_timeout_ms", 1000, "Longest wait for one answer of Redis."),
+    Row("connect_timeout_ms", 1000, "Longest wait for a connection to an upstream."),
+    Row("head_timeout_ms", 10_000, "Longest time a client may take for a request head."),
+    Row("idle_timeout_ms", 60_000, "Longest silence on a kept-alive or streaming connection."),
+    Row("first_byte_timeout_ms", 30_000, "Longest wait for the first byte of an answer."),
+    Row("total_timeout_ms", 600_000, "Longest time of one request in all."),
+    Row("header_limit", 65_536, "Octets of a request's or answer's head."),
+    Row("header_count_limit", 128, "Fields of a request's or answer's head."),
+    Row("target_limit", 16_384, "Octets of a request target."),
+    Row("body_hold_limit", 65_536, "Octets of a body that may be held to find the unit in it."),
+    Row("body_limit", 1_073_741_824, "Octets of a request body."),
+    Row("graceful_timeout_ms", 30_000, "How long a stopping worker waits for open answers."),
+    Row("lease_ms", 5000, "How long a controller's lease lasts without renewal."),
+    Row("look_ms", 1000, "Least time between two looks at one run."),
+    Row("writer_silence_ms", 10_000, "A writer silent for so long no longer holds the watermark."),
+    Row("gap_wait_ms", 60_000, "How long a gap in a writer's sequence is awaited."),
+    Row("lag_limit_ms", 30_000, "Ingestion lag above which a verdict is invalid."),
+    Row("log_level", "info", "debug, info, warning or error."),
+    Row("demo_folder", "", "The demo's folder; enables the page /try."),
+)
+ROWS = {row.name: row for row in TABLE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of one process; the fields are the rows of TABLE."""
+
+    redis_url: str
+    prefix: str
+    data_dir: str
+    gateway_bind: str
+    gateway_workers: int
+    api_bind: str
+    api_threads: int
+    api_url: str
+    gateway_url: str
+    token: str
+    decision_keys: str
+    unit_key: str
+    flush_ms: int
+    flush_rows: int
+    buffer_rows: int
+    poll_ms: int
+    store_timeout_ms: int
+    connect_timeout_ms: int
+    head_timeout_ms: int
+    idle_timeout_ms: int
+    first_byte_timeout_ms: int
+    total_timeout_ms: int
+    header_limit: int
+    header_count_limit: int
+    target_limit: int
+    body_hold_limit: int
+    body_limit: int
+    graceful_timeout_ms: int
+    lease_ms: int
+    look_ms: int
+    writer_silence_ms: int
+    gap_wait_ms: int
+    lag_limit_ms: int
+    log_level: str
+    demo_folder: str
+
+    @classmethod
+    def load(
+        cls,
+        environ: Mapping[str, str],
+        document: Mapping[str, object] | None = None,
+        overrides: Mapping[str, object] | None = None,
+    ) -> Settings:
+        """Merge file, environment and flags.
+
+        Raises:
+            SpecError: all unknown names and bad values at once, each with where it came from.
+        """
+        problems: list[Problem] = []
+        values: dict[str, Any] = {row.name: row.default for row in TABLE}
+        if environ.get("REDIS_URL"):
+            values["redis_url"] = environ["REDIS_URL"]
+        for source, given in (
+            ("settings", dict(document or {})),
+            ("environment", _from_environment(environ)),
+            ("flags", {name: value for name, value in (overrides or {}).items() if value is not None}),
+        ):
+            for name, value in given.items():
+                _take(values, source, name, value, problems)
+        if problems:
+            raise SpecError(problems)
+        return cls(**values)
+
+    def as_environ(self) -> dict[str, str]:
+        """The same settings for a child process."""
+        return {ENVIRONMENT_PREFIX + row.name.upper(): str(getattr(self, row.name)) for row in TABLE}
+
+    def api_address(self) -> str:
+        """How others reach the API."""
+        return self.api_url or f"http://{self.api_bind}"
+
+    def gateway_address(self) -> str:
+        """How others reach the gateway."""
+        return self.gateway_url or f"http://{self.gateway_bind}"
+
+
+def is_loopback(bind: str) -> bool:
+    """Whether only this machine can reach the address."""
+    return bind.startswith(LOOPBACK)
+
+
+def require_token(name: str, bind: str, token: str) -> None:
+    """Refuse to listen to the world without a token.
+
+    Raises:
+        SpecError: the bind is not loopback and there is no token.
+    """
+    if not token and not is_loopback(bind):
+        hint = "set POINTSMAN_TOKEN to a long random text, or bind to 127.0.0.1"
+        raise SpecError([Problem(name, "a token for any bind but loopback", f"{bind} without one", hint)])
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    names = (ENVIRONMENT_PREFIX + row.name.upper() for row in TABLE)
+    return {name[len(ENVIRONMENT_PREFIX) :].lower(): environ[name] for name in names if name in environ}
+
+
+def _take(values: dict[str, Any], source: str, name: str, value: object, problems: list[Problem]) -> None:
+    row = ROWS.get(name)
+    if row is None:
+        problems.append(Problem(f"{source}.{name}", "a known setting", repr(name), nearest(name, ROWS)))
+        return
+    if isinstance(row.default, str):
+        values[name] = str(value)
+        return
+    try:
+        number = int(str(value))
+    except ValueError:
+        number = -1
+    if number < 0:
+        shown = "a value that is kept secret" if row.secret else repr(value)
+        problems.append(Problem(f"{source}.{name}", "a whole number of at least 0", shown))
+        return
+    values[name] = number
