@@ -1,0 +1,201 @@
+"""Flags, runs, files and the audit log: read freely, written by one compare-and-set.
+
+People and controller share ``commit``: one script writes the flag, the run's state, the files as applied, the audit
+entry and the notice, or nothing at all. Two writers never overwrite each other: the later one gets both revisions.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import msgspec
+import redis
+
+from router.errors import SpecError, StaleRevision
+from router.flag import Flag
+from router.store.connect import reachable
+from router.store.keys import Keys
+from router.store.scripts import Script
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of the store: what is written, and what must still be so for it to be written.
+
+    Attributes:
+        flag: the new flag, its revision one above the expected one; None leaves flags alone.
+        run: the new run state, its ``version`` one above the expected one; None leaves runs alone.
+        audit: actor, action, reason, old, new and evidence of the change.
+        files: route or experiment name to the text as applied.
+        token: the controller's fencing token; None for people.
+    """
+
+    audit: Mapping[str, Any]
+    flag: Flag | None = None
+    run: Mapping[str, Any] | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    token: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """All that is stored about routing: flags by route, runs by name, latest run by experiment, files as applied."""
+
+    flags: dict[str, Flag]
+    runs: dict[str, dict[str, Any]]
+    latest: dict[str, str]
+    files: dict[str, str]
+    corrupt: dict[str, str] = field(default_factory=dict)
+
+
+class FlagStore:
+    """The store of flags and runs."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+        self._put = Script(client, "put")
+
+    def live(self) -> Live:
+        """Everything at one moment; a flag that cannot be read is left out and named in ``corrupt``."""
+        keys = self._keys
+        with reachable("live"):
+            pipe = self._client.pipeline(transaction=True)
+            for key in (keys.flags, keys.runs, keys.experiments, keys.files):
+                pipe.hgetall(key)
+            flags, runs, latest, files = (_text_keys(row) for row in pipe.execute())
+        parsed, corrupt = parse_flags(flags)
+        return Live(
+            parsed,
+            {name: msgspec.json.decode(text) for name, text in runs.items()},
+            {name: text.decode() for name, text in latest.items()},
+            {name: text.decode() for name, text in files.items()},
+            corrupt,
+        )
+
+    def flag(self, route: str) -> Flag | None:
+        """The flag of a route."""
+        with reachable("flag"):
+            text = cast("bytes | None", self._client.hget(self._keys.flags, route))
+        return Flag.parse(text) if text is not None else None
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """All run states by run."""
+        with reachable("runs"):
+            rows = _text_keys(self._client.hgetall(self._keys.runs))
+        return {name: msgspec.json.decode(text) for name, text in rows.items()}
+
+    def run(self, run: str) -> dict[str, Any] | None:
+        """One run state."""
+        with reachable("run"):
+            text = cast("bytes | None", self._client.hget(self._keys.runs, run))
+        return msgspec.json.decode(text) if text is not None else None
+
+    def latest_run(self, experiment: str) -> dict[str, Any] | None:
+        """The latest run of an experiment."""
+        with reachable("latest run"):
+            name = cast("bytes | None", self._client.hget(self._keys.experiments, experiment))
+        return self.run(name.decode()) if name is not None else None
+
+    def commit(self, change: Change) -> None:
+        """Write a change whole, or not at all.
+
+        Raises:
+            StaleRevision: flag or run moved meanwhile; carries both revisions and the difference.
+            Fenced: a newer leader has taken over.
+            StoreUnavailable: Redis does not answer; the change may or may not have been written.
+        """
+        keys, flag, run = self._keys, change.flag, change.run
+        audit = dict(change.audit)
+        arguments: list[Any] = [
+            flag.route if flag else "",
+            flag.revision - 1 if flag else 0,
+            flag.encode() if flag else "",
+            run["run"] if run else "",
+            run["version"] - 1 if run else 0,
+            msgspec.json.encode(run) if run else "",
+            run["experiment"] if run else "",
+            "" if change.token is None else str(change.token),
+            msgspec.json.encode(audit) if audit else "",
+            keys.notice,
+            secrets.token_hex(8),
+        ]
+        for name, text in change.files.items():
+            arguments += [name, text]
+        tables = [keys.flags, keys.revisions, keys.runs, keys.experiments, keys.files, keys.audit, keys.token, keys.meta]
+        answer = self._put(tables, arguments)
+        if answer[0] == b"STALE" and flag is not None:
+            raise StaleRevision(f"flag {flag.route}", flag.revision - 1, int(answer[1]), _flag_difference(answer[2], flag))
+        if answer[0] == b"MOVED" and run is not None:
+            raise StaleRevision(f"run {run['run']}", run["version"] - 1, int(answer[1]), _run_difference(answer[2], run))
+
+    def audit(self, count: int = 200, *, run: str | None = None, route: str | None = None) -> list[dict[str, Any]]:
+        """The latest entries of the audit log, newest first, of one run or route if asked."""
+        with reachable("audit"):
+            rows: Any = self._client.xrevrange(self._keys.audit, count=5000 if run or route else count)
+        entries = [{"id": entry_id.decode(), **msgspec.json.decode(fields[b"entry"])} for entry_id, fields in rows]
+        wanted = [e for e in entries if run in (None, e.get("run")) and route in (None, e.get("route"))]
+        return wanted[:count]
+
+    def heartbeat(self, writer: str, document: Mapping[str, Any]) -> None:
+        """Say that a process is alive, and what it runs."""
+        with reachable("heartbeat"):
+            self._client.hset(self._keys.gateways, writer, msgspec.json.encode(document))
+
+    def heartbeats(self, now: int, max_age_ms: int = 5000) -> list[dict[str, Any]]:
+        """Who is alive; those long silent are forgotten."""
+        with reachable("heartbeats"):
+            rows = _text_keys(self._client.hgetall(self._keys.gateways))
+            alive = {writer: msgspec.json.decode(text) for writer, text in rows.items()}
+            gone = [writer for writer, row in alive.items() if now - row["time"] > 10 * max_age_ms]
+            if gone:
+                self._client.hdel(self._keys.gateways, *gone)
+        return [row for row in alive.values() if now - row["time"] <= max_age_ms]
+
+
+def parse_flags(texts: Mapping[str, bytes]) -> tuple[dict[str, Flag], dict[str, str]]:
+    """Flags that can be read, and why the others cannot."""
+    flags: dict[str, Flag] = {}
+    corrupt: dict[str, str] = {}
+    for route, text in texts.items():
+        try:
+            flags[route] = Flag.parse(text)
+        except SpecError as problem:
+            corrupt[route] = str(problem)
+    return flags, corrupt
+
+
+def _text_keys(rows: Any) -> dict[str, bytes]:
+    return {name.decode(): value for name, value in rows.items()}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterable[str]:
+    """What differs between two documents, a line each."""
+    for name in sorted({*old, *new}):
+        before, after = old.get(name), new.get(name)
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from differences(before, after, f"{path}{name}.")
+        else:
+            yield f"{path}{name}: {before!r} -> {after!r}"
+
+
+def _flag_difference(found: bytes, wanted: Flag) -> str:
+    if not found:
+        return "the flag does not exist"
+    return "\n".join(differences(msgspec.json.decode(found), wanted.document()))
+
+
+SHOWN_OF_RUN = ("state", "reason", "step", "paused", "attempt", "version")
+
+
+def _run_difference(found: bytes, wanted: Mapping[str, Any]) -> str:
+    if not found:
+        return "the run does not exist"
+    stored = msgspec.json.decode(found)
+    old = {name: stored.get(name) for name in SHOWN_OF_RUN}
+    return "\n".join(differences(old, {name: wanted.get(name) for name in SHOWN_OF_RUN}))
