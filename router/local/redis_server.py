@@ -18,11 +18,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
 
 from router.errors import StoreUnavailable
 from router.local.processes import die_with_me
+from router.store.connect import connect
 
 OLDEST = (6, 2)
 NAMES = ("redis-server", "valkey-server")
@@ -72,14 +74,13 @@ def find_redis(environ: Mapping[str, str]) -> RedisChoice:
 
 def _version_of(url: str) -> str:
     try:
-        client = redis.Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=None)
-        with contextlib.closing(client):
-            info = client.info("server")
+        with contextlib.closing(connect(url)) as client:
+            info: Any = client.info("server")
     except (redis.RedisError, OSError, ValueError) as problem:
         raise StoreUnavailable(
             f"REDIS_URL {masked(url)} does not answer: {problem}; start that server, or unset REDIS_URL to use one of ours"
         ) from problem
-    return str(info["redis_version"])  # type: ignore[index]  # the client's answer is typed for both of its modes
+    return str(info["redis_version"])
 
 
 def _candidates(path: str | None) -> list[str]:
@@ -150,7 +151,7 @@ class RedisServer:
 
     def _answers(self) -> bool:
         try:
-            with contextlib.closing(redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1.0, retry=None)) as client:
+            with contextlib.closing(connect(self.url)) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False

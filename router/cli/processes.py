@@ -1,0 +1,135 @@
+"""The commands that run processes: one role each, or all of them on this machine."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+import yaml
+
+from router.cli.client import Api
+from router.cli.exits import TROUBLE, YES
+from router.cli.files import read_files
+from router.settings import Settings
+
+settings_option = click.option(
+    "--settings", "file", type=click.Path(path_type=Path, exists=True), help="A YAML file of settings."
+)
+set_option = click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated.")
+WATCH_EVERY_S = 0.2
+
+
+def load_settings(file: Path | None, pairs: tuple[str, ...], **overrides: Any) -> Settings:
+    """Settings from file, environment and flags, in this order of growing weight."""
+    document = yaml.safe_load(file.read_text()) or {} if file else {}
+    flags: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set {pair}: expected NAME=VALUE")
+        flags[name] = value
+    return Settings.load(os.environ, document, {**flags, **overrides})
+
+
+@click.command()
+@settings_option
+@set_option
+@click.option("--bind", "gateway_bind", metavar="HOST:PORT", help="Where to listen.")
+def gateway(file: Path | None, pairs: tuple[str, ...], gateway_bind: str | None) -> int:
+    """Run the gateway alone."""
+    from router.gateway.app import serve
+
+    serve(load_settings(file, pairs, gateway_bind=gateway_bind))
+    return YES
+
+
+@click.command()
+@settings_option
+@set_option
+@click.option("--bind", "api_bind", metavar="HOST:PORT", help="Where to listen.")
+def api(file: Path | None, pairs: tuple[str, ...], api_bind: str | None) -> int:
+    """Run the API and the dashboard alone."""
+    from router.api.app import serve
+
+    serve(load_settings(file, pairs, api_bind=api_bind))
+    return YES
+
+
+@click.command()
+@settings_option
+@set_option
+def controller(file: Path | None, pairs: tuple[str, ...]) -> int:
+    """Run the controller alone."""
+    from router.controller.loop import serve
+
+    serve(load_settings(file, pairs))
+    return YES
+
+
+class Stop:
+    """Set by SIGINT or SIGTERM."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._event.set()
+
+    def asked(self) -> bool:
+        """Whether it is time to end."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait a while; True when it is time to end."""
+        return self._event.wait(seconds)
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@settings_option
+@set_option
+@click.option("--json", "as_json", is_flag=True, help="First line: one JSON object with the addresses.")
+def up(files: tuple[Path, ...], file: Path | None, pairs: tuple[str, ...], as_json: bool) -> int:
+    """Run gateway, API and controller on this machine until Ctrl-C."""
+    from router.local.stack import Stack
+
+    settings = load_settings(file, pairs)
+    texts = read_files(files) if files else []
+    stop = Stop()
+    with Stack(settings, Path(settings.data_dir)) as stack:
+        stack.start()
+        stack.wait()
+        if texts:
+            document = {"files": texts, "actor": getpass.getuser(), "reason": "pointsman up"}
+            answer = Api(stack.api_url, settings.token).post("/v1/apply", document)
+            click.echo(answer["text"], err=True)
+        for note in stack.notes:
+            click.echo(note, err=True)
+        if as_json:
+            click.echo(json.dumps(stack.addresses()))
+        else:
+            click.echo(f"gateway    {stack.gateway_url}\ndashboard  {stack.api_url}/\nCtrl-C stops everything")
+        return watch(stack.group.ended, stop, stack.mend_redis)
+
+
+def watch(ended: Callable[[], dict[str, int]], stop: Stop, mend: Callable[[], bool]) -> int:
+    """Wait for the end: asked for (0), or a process that ended by itself (2)."""
+    while not stop.wait(WATCH_EVERY_S):
+        if mend():
+            click.echo("Redis was gone; it is started again on its own data", err=True)
+        for name, code in ended().items():
+            click.echo(f"{name} ended by itself with {code}: stopping everything", err=True)
+            return TROUBLE
+    return YES
+
+
