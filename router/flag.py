@@ -127,7 +127,7 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def document(self) -> dict[str, Any]:
         """The same as plain values, for JSON answers and the audit log."""
-        document: dict[str, Any] = msgspec.to_builtins(self)
+        document: dict[str, Any] = msgspec.json.decode(self.encode())
         return document
 
     def digest(self) -> str:
