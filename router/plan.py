@@ -244,7 +244,8 @@ class Planner:
         return flag
 
     def _start(self, spec: dict[str, Any], key: str, text: str, flag: Flag, last: dict[str, Any] | None) -> Change:
-        superseded, discarded = None, ()
+        superseded: dict[str, Any] | None = None
+        discarded: tuple[str, ...] = ()
         if last is not None and last["state"] not in FINAL:
             superseded = {**last, "state": "superseded", "ended": self.now, "version": last["version"] + 1}
             superseded["reason"] = "the file changed what is compared"
