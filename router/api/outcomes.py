@@ -1,0 +1,208 @@
+"""POST /v1/outcomes: what became of an answer, told later, one fact or many.
+
+An outcome names its request by the decision id the answer carried, or its unit by experiment and raw identity. It is
+checked against the run's metrics before it is taken. Of many, the bad ones are named and the rest is taken. 202 means
+stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from router.api.bodies import Body, read, read_json
+from router.api.outcome_log import Row
+from router.api.plane import Plane, plane
+from router.api.run_facts import RunFacts
+from router.errors import PointsmanError, Problem, Refused, SpecError, UnknownName
+from router.events import UNKNOWN_TIME, key_digest, to_fixed
+
+MOST = 10_000
+CLOCK_SKEW_MS = 60_000
+LONGEST_TEXT = 400
+SHARE_KINDS = frozenset({"proportion", "rare_proportion"})
+
+views = Blueprint("outcomes", __name__)
+
+
+class Outcome(Body):
+    """One outcome as sent."""
+
+    decision: str | None = None
+    experiment: str | None = None
+    unit: str | None = None
+    metric: str
+    value: bool | int | float
+    time: int | str | None = None
+    asked: int | str | None = None
+    key: str | None = None
+
+
+class Subject(Body):
+    """Whom an outcome is about, once it is known."""
+
+    facts: RunFacts | None
+    unit: int
+    asked: int
+    arm: int
+    analysed: bool
+
+
+@views.post("/v1/outcomes")
+def report() -> tuple[Response, int]:
+    """Take one outcome, a list of them, or ``{"outcomes": […]}``."""
+    body = read_json()
+    many = body.get("outcomes") if isinstance(body, dict) and set(body) == {"outcomes"} else body
+    if isinstance(many, list):
+        return jsonify(take(plane(), many)), 202
+    return jsonify(take(plane(), [body], single=True)), 202
+
+
+def take(plane: Plane, documents: list[Any], *, single: bool = False) -> dict[str, Any]:
+    """Check and store outcomes; the answer says how many were taken and which were refused.
+
+    Raises:
+        PointsmanError: the single one is refused, or there are too many.
+        StoreUnavailable: none of them is acknowledged.
+    """
+    if len(documents) > MOST:
+        raise Refused("too_many", f"outcomes: expected at most {MOST} in one body, found {len(documents)}", 413)
+    rows: list[Row] = []
+    refused: list[dict[str, Any]] = []
+    not_analysed = 0
+    for line, document in enumerate(documents):
+        try:
+            row = check(plane, document, "" if single else f"outcomes[{line}]")
+        except (SpecError, UnknownName, Refused) as problem:
+            _count(plane, getattr(problem, "reason", problem.code))
+            if single:
+                raise
+            refused.append({"line": line, **problem.detail()})
+            continue
+        if row is None:
+            not_analysed += 1
+        else:
+            rows.append(row)
+    with plane.counts.stored.time():
+        plane.outcomes.submit(rows)
+    _count(plane, "accepted", len(rows))
+    _count(plane, "not_analysed", not_analysed)
+    return {"accepted": len(rows), "not_analysed": not_analysed, "refused": refused}
+
+
+def _count(plane: Plane, result: str, n: int = 1) -> None:
+    if n:
+        plane.counts.outcomes.labels(result).inc(n)
+
+
+def check(plane: Plane, document: object, path: str = "") -> Row | None:
+    """One outcome as a row; None when its request is not analysed.
+
+    Raises:
+        PointsmanError: it is malformed, forged, expired, or names something unknown.
+    """
+    outcome = read(Outcome, document, path)
+    now = plane.now()
+    texts = (outcome.decision, outcome.experiment, outcome.unit, outcome.metric, outcome.key)
+    if any(text is not None and not 0 < len(text) <= LONGEST_TEXT for text in texts):
+        raise SpecError([Problem(path or "outcome", f"texts of 1 to {LONGEST_TEXT} characters", "another length")])
+    subject = _by_decision(plane, outcome, now) if outcome.decision is not None else _by_unit(plane, outcome, path)
+    if subject.facts is None or not subject.analysed:
+        return None
+    facts = subject.facts
+    metric = facts.metrics.get(outcome.metric)
+    own = [name for name, row in facts.metrics.items() if not row["builtin"]]
+    if metric is None or metric["builtin"]:
+        raise UnknownName(f"metric of {facts.experiment}", outcome.metric, own)
+    value = _value(metric["kind"], outcome.value, _at(path, "value"))
+    time = _time(outcome.time, now, _at(path, "time"))
+    asked = _time(outcome.asked, now, _at(path, "asked"))
+    if facts.final:
+        return None
+    # A key speaks for one unit and one metric: the same order number may carry a conversion and a revenue.
+    key = key_digest(f"{subject.unit}|{outcome.metric}|{outcome.key or outcome.decision}")
+    asked_ms = subject.asked if asked is None else asked
+    return Row(facts.run, facts.epoch, subject.unit, outcome.metric, value, time, asked_ms, key, subject.arm)
+
+
+def _at(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _by_decision(plane: Plane, outcome: Outcome, now: int) -> Subject:
+    if outcome.experiment is not None or outcome.unit is not None:
+        expected = "either 'decision', or 'experiment' and 'unit'"
+        raise SpecError([Problem("decision", expected, "both")])
+    decision = plane.signer.read(outcome.decision or "")
+    facts = plane.runs.by_run(decision.run) if decision.run else None
+    if facts is None and decision.analysed:
+        raise Refused("unknown_run", f"decision: its run {decision.run} is not known here", 404)
+    if facts is not None and now > decision.time + facts.ttl_ms:
+        old = (now - decision.time) / 1000
+        message = f"decision: expected within {facts.ttl_ms / 1000:g} s (window and grace), found {old:.0f} s old"
+        raise Refused("expired", message, 422)
+    return Subject.model_construct(
+        facts=facts, unit=decision.unit, asked=decision.time, arm=decision.arm_index, analysed=decision.analysed
+    )
+
+
+def _by_unit(plane: Plane, outcome: Outcome, path: str) -> Subject:
+    missing = [name for name in ("experiment", "unit", "key") if getattr(outcome, name) is None]
+    if missing:
+        expected = "'decision', or 'experiment', 'unit' and 'key'"
+        found = "no " + ", no ".join(missing) if len(missing) < 3 else "none of them"
+        raise SpecError([Problem(path or "outcome", expected, found)])
+    facts = plane.runs.by_experiment(outcome.experiment or "")
+    if facts is None:
+        raise UnknownName("experiment", outcome.experiment or "", plane.store.live().latest)
+    unit = plane.digest((outcome.unit or "").encode())
+    return Subject.model_construct(facts=facts, unit=unit, asked=UNKNOWN_TIME, arm=-1, analysed=True)
+
+
+def _value(kind: str, value: bool | float, path: str) -> int:
+    """The value in millionths, held to what its metric's kind can mean."""
+    if kind in SHARE_KINDS:
+        if value not in (0, 1):
+            raise SpecError([Problem(path, "0, 1, true or false (the metric is a proportion)", repr(value))])
+    elif isinstance(value, bool):
+        raise SpecError([Problem(path, f"a number (the metric is a {kind})", repr(value))])
+    try:
+        return to_fixed(value)
+    except (ValueError, OverflowError) as problem:
+        raise SpecError([Problem(path, str(problem).removeprefix("expected "), repr(value)[:40])]) from problem
+
+
+def _time(value: int | str | None, now: int, path: str) -> int | None:
+    """A point in time as milliseconds; text is ISO 8601 with an offset."""
+    if value is None:
+        return None
+    expected = "milliseconds since 1970, or ISO 8601 such as 2026-01-31T12:00:00Z"
+    result = _moment(value)
+    if result is None or result < 0:
+        raise SpecError([Problem(path, expected, repr(value)[:40])])
+    if result > now + CLOCK_SKEW_MS:
+        hint = "seconds instead of milliseconds, or another time zone?"
+        raise SpecError([Problem(path, "a time that has come", f"{(result - now) / 1000:.0f} s from now", hint)])
+    return result
+
+
+def _moment(value: int | str) -> int | None:
+    if isinstance(value, int):
+        return value
+    read_iso: Callable[[str], datetime] = datetime.fromisoformat
+    try:
+        moment = read_iso(value)
+    except ValueError:
+        return None
+    return round(moment.timestamp() * 1000) if moment.tzinfo is not None else None
+
+
+def local_time(ms: int) -> str:
+    """Milliseconds as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat().replace("+00:00", "Z")
+
+
+__all__ = ["PointsmanError", "check", "take", "views"]
