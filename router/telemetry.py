@@ -1,0 +1,133 @@
+"""The names of all metrics of the processes: one table; what is exposed under another name does not exist.
+
+Processes count, this names. A counter's name stands here without ``_total``, which the text form adds. Labels have
+few values each: route, arm, reason, never a unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Type = Literal["counter", "gauge", "histogram"]
+Plane = Literal["gateway", "api", "controller"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One metric: who exposes it, its name and type, what it counts, by which labels; bounds of a histogram."""
+
+    plane: Plane
+    name: str
+    type: Type
+    about: str
+    labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
+
+
+FAST_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+SLOW_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+TABLE: tuple[Row, ...] = (
+    Row(
+        "gateway",
+        "pointsman_requests",
+        "counter",
+        "Requests answered, by status class.",
+        ("route", "arm", "status"),
+    ),
+    Row("gateway", "pointsman_assignments", "counter", "Assignments, by why.", ("route", "reason")),
+    Row(
+        "gateway", "pointsman_refused_requests", "counter", "Requests the gateway answered itself.", ("code",)
+    ),
+    Row(
+        "gateway",
+        "pointsman_upstream_failures",
+        "counter",
+        "Requests to an arm without a good answer: connect_failed, timeout, truncated or bad_answer.",
+        ("route", "arm", "outcome"),
+    ),
+    Row(
+        "gateway",
+        "pointsman_client_aborts",
+        "counter",
+        "Requests whose client went away first.",
+        ("route", "arm"),
+    ),
+    Row(
+        "gateway",
+        "pointsman_request_seconds",
+        "histogram",
+        "Time to the answer's end.",
+        ("route", "arm"),
+        SLOW_S,
+    ),
+    Row("gateway", "pointsman_open_connections", "gauge", "Client connections open now."),
+    Row(
+        "gateway",
+        "pointsman_arm_ready",
+        "gauge",
+        "1 while the arm's ready probe is answered.",
+        ("route", "arm"),
+    ),
+    Row("gateway", "pointsman_flag_revision", "gauge", "Revision of the flag that routes now.", ("route",)),
+    Row("gateway", "pointsman_flag_problems", "counter", "Flags that could not be read.", ("route",)),
+    Row("gateway", "pointsman_store_up", "gauge", "1 while Redis answers."),
+    Row("gateway", "pointsman_store_wiped", "gauge", "1 while the store lacks flags that route here."),
+    Row("gateway", "pointsman_rows_taken", "counter", "Event rows recorded.", ("run",)),
+    Row("gateway", "pointsman_rows_flushed", "counter", "Event rows that Redis took.", ("run",)),
+    Row(
+        "gateway",
+        "pointsman_rows_dropped",
+        "counter",
+        "Event rows lost before Redis took them.",
+        ("run", "arm"),
+    ),
+    Row("gateway", "pointsman_rows_pending", "gauge", "Event rows waiting in this process."),
+    Row(
+        "api",
+        "pointsman_outcomes",
+        "counter",
+        "Outcomes received: accepted, not_analysed, or the reason of refusal.",
+        ("result",),
+    ),
+    Row(
+        "api",
+        "pointsman_api_answers",
+        "counter",
+        "Answers of API and dashboard, by status class.",
+        ("status",),
+    ),
+    Row("api", "pointsman_acts", "counter", "Changes made by people through this process.", ("action",)),
+    Row("api", "pointsman_outcome_store_seconds", "histogram", "Time to store outcomes.", (), FAST_S),
+    Row("controller", "pointsman_leader", "gauge", "1 while this controller holds the lease."),
+    Row("controller", "pointsman_folded_rows", "counter", "Event rows folded into moments.", ("run",)),
+    Row(
+        "controller",
+        "pointsman_rows_without_effect",
+        "counter",
+        "Rows folded without effect: duplicate, late, orphan, malformed or moved.",
+        ("run", "reason"),
+    ),
+    Row("controller", "pointsman_dead_entries", "counter", "Entries that could not be read.", ("run",)),
+    Row(
+        "controller",
+        "pointsman_fold_lag_seconds",
+        "gauge",
+        "Age of the oldest event not folded yet.",
+        ("run",),
+    ),
+    Row("controller", "pointsman_fold_seconds", "histogram", "Time of one folded batch.", (), FAST_S),
+    Row("controller", "pointsman_log_entries", "gauge", "Entries in the event log, folded or not.", ("run",)),
+    Row("controller", "pointsman_looks", "counter", "Looks at the evidence.", ("run", "verdict")),
+    Row("controller", "pointsman_decisions", "counter", "Decisions other than to wait.", ("run", "action")),
+    Row(
+        "controller", "pointsman_coverage_ratio", "gauge", "The fraction to which lanes are filled.", ("run",)
+    ),
+)
+ROWS = {row.name: row for row in TABLE}
+
+
+def rows_of(plane: Plane) -> tuple[Row, ...]:
+    """The rows that one process exposes."""
+    return tuple(row for row in TABLE if row.plane == plane)
