@@ -83,11 +83,11 @@ class CompiledFlag:
         self._indices = [experiment.arm_index(lane.arm) for lane in open_lanes]
 
     def assign(self, unit: bytes | None) -> Assignment:
-        """The arm of a unit; ``None`` is a request without one."""
+        """The arm of a unit; ``None`` and the empty text are a request without one."""
         experiment = self.experiment
         if experiment is None:
             return self._default
-        if unit is None:
+        if not unit:
             return self._no_unit
         default, run = self.flag.default, experiment.run
         if self._traffic < PPM and self._included(unit) >= self._traffic:
@@ -120,7 +120,7 @@ def _step(question: str, answer: str, **more: Any) -> dict[str, Any]:
 
 def _lane_steps(flag: Flag, experiment: RunningExperiment, unit: bytes | None) -> list[dict[str, Any]]:
     steps = [_step("does an experiment run here?", f"{experiment.experiment}, epoch {experiment.epoch}")]
-    if unit is None:
+    if not unit:
         return [*steps, _step("has the request a unit?", "no: default arm, not analysed")]
     salt = experiment.salt + "#in"
     where, inside = bucket(salt, unit), f"[0, {experiment.traffic})"

@@ -15,6 +15,7 @@ import sys
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import msgspec
 
@@ -143,15 +144,20 @@ OUTCOME_COLUMNS = (
 )
 
 
+# Times and counts beyond 2^53 are no times and counts, and would overflow where they are added.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Writer = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+
+
 class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     format: int
-    writer: str
-    seq: int
-    epoch: int
-    revision: int
-    until: int
-    base: int
-    dropped: tuple[int, int]
+    writer: _Writer
+    seq: _Count
+    epoch: _Count
+    revision: _Count
+    until: _Count
+    base: _Count
+    dropped: tuple[_Count, _Count]
     names: tuple[str, ...]
 
 
@@ -194,7 +200,7 @@ def decode(fields: Mapping[bytes, bytes]) -> Entry:
     """
     try:
         head = _head_decoder.decode(fields[b"h"])
-    except (KeyError, msgspec.DecodeError) as problem:
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise SpecError([Problem("entry.h", "the head of an entry", str(problem))]) from problem
     if head.format != FORMAT:
         raise SpecError([Problem("entry.format", str(FORMAT), str(head.format), "a newer writer than this reader?")])
@@ -218,7 +224,7 @@ def decode(fields: Mapping[bytes, bytes]) -> Entry:
 
 
 def _fill(rows: object, columns: tuple[tuple[str, str], ...], fields: Mapping[bytes, bytes]) -> None:
-    if columns[0][0].encode() not in fields:
+    if not any(name.encode() in fields for name, _ in columns):
         return
     length = -1
     for name, column in columns:

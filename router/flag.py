@@ -7,6 +7,7 @@ that the gateway loads nothing that only files need. A changed flag is a new val
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -17,6 +18,9 @@ from router.errors import Problem, SpecError
 Role = Literal["control", "treatment"]
 OnMissing = Literal["control", "error", "mint-cookie"]
 Expose = Literal["all", "id", "none"]
+UNIT_PLACES = ("header", "cookie", "query", "json", "request")
+LARGEST_COUNT = 2**32 - 1  # revisions and epochs have 32 bits in a decision id
+MOST_LANES = 64  # the arm index has 6 bits in an event
 
 
 class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,7 +110,7 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         try:
             flag = msgspec.json.decode(data, type=Flag)
-        except msgspec.DecodeError as problem:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise SpecError([Problem("flag", "a stored flag of format 1", str(problem))]) from problem
         flag.check()
         return flag
@@ -190,28 +194,49 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.structs.replace(self, experiments=experiments)
 
 
-def _contradictions(flag: Flag) -> Any:
+def _contradictions(flag: Flag) -> Iterator[Problem]:
     names = [arm.name for arm in flag.arms]
     if not names or len(set(names)) != len(names):
         yield Problem("arms", "at least one arm, each name once", str(names))
     if flag.default not in names:
         yield Problem("default", "one of the arms", repr(flag.default))
+    for name in flag.killed:
+        if name not in names:
+            yield Problem("killed", "arms of this route", repr(name))
+    for at, number in (("revision", flag.revision), ("epoch", flag.epoch)):
+        if not 0 <= number <= LARGEST_COUNT:
+            yield Problem(at, f"0 .. {LARGEST_COUNT}", str(number))
+    for kind, _ in flag.unit.places:
+        if kind not in UNIT_PLACES:
+            yield Problem("unit.places", f"one of {', '.join(UNIT_PLACES)}", repr(kind))
+    if flag.match is not None and not flag.match.path.startswith("/"):
+        yield Problem("match.path", "a path that begins with '/'", repr(flag.match.path))
     if len(flag.experiments) > 1:
         yield Problem("experiments", "at most one experiment on a route", str(len(flag.experiments)))
     for experiment in flag.experiments:
-        at = f"experiments.{experiment.run}"
-        if not 0 <= experiment.coverage <= PPM:
-            yield Problem(f"{at}.coverage", f"0 .. {PPM}", str(experiment.coverage))
-        if not 0 < experiment.traffic <= PPM:
-            yield Problem(f"{at}.traffic", f"1 .. {PPM}", str(experiment.traffic))
-        if [lane.role for lane in experiment.lanes].count("control") != 1:
-            yield Problem(f"{at}.lanes", "one control", str([lane.role for lane in experiment.lanes]))
-        edge = 0
-        for lane in experiment.lanes:
-            if lane.arm not in names:
-                yield Problem(f"{at}.lanes", "arms of this route", repr(lane.arm))
-            if lane.share <= 0 or lane.start < edge:
-                yield Problem(f"{at}.lanes", "lanes side by side, each with a share", f"{lane.arm} at {lane.start}")
-            edge = lane.start + lane.share
-        if edge > PPM:
-            yield Problem(f"{at}.lanes", f"lanes within {PPM}", str(edge))
+        yield from _experiment_contradictions(experiment, names)
+
+
+def _experiment_contradictions(experiment: RunningExperiment, names: list[str]) -> Iterator[Problem]:
+    at = f"experiments.{experiment.run}"
+    if not 0 <= experiment.coverage <= PPM:
+        yield Problem(f"{at}.coverage", f"0 .. {PPM}", str(experiment.coverage))
+    if not 0 < experiment.traffic <= PPM:
+        yield Problem(f"{at}.traffic", f"1 .. {PPM}", str(experiment.traffic))
+    if not 0 <= experiment.epoch <= LARGEST_COUNT:
+        yield Problem(f"{at}.epoch", f"0 .. {LARGEST_COUNT}", str(experiment.epoch))
+    roles = [lane.role for lane in experiment.lanes]
+    if roles.count("control") != 1 or not 2 <= len(roles) <= MOST_LANES:
+        yield Problem(f"{at}.lanes", f"one control and 1 .. {MOST_LANES - 1} treatments", str(roles))
+    arms = [lane.arm for lane in experiment.lanes]
+    if len(set(arms)) != len(arms):
+        yield Problem(f"{at}.lanes", "one lane for each arm", str(arms))
+    edge = 0
+    for lane in experiment.lanes:
+        if lane.arm not in names:
+            yield Problem(f"{at}.lanes", "arms of this route", repr(lane.arm))
+        if lane.share <= 0 or lane.start < edge:
+            yield Problem(f"{at}.lanes", "lanes side by side, each with a share", f"{lane.arm} at {lane.start}")
+        edge = lane.start + lane.share
+    if edge > PPM:
+        yield Problem(f"{at}.lanes", f"lanes within {PPM}", str(edge))

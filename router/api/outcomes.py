@@ -7,9 +7,8 @@ stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from flask import Blueprint, Response, jsonify
 
@@ -17,7 +16,7 @@ from router.api.bodies import Body, read, read_json
 from router.api.outcome_log import Row
 from router.api.plane import Plane, plane
 from router.api.run_facts import RunFacts
-from router.errors import PointsmanError, Problem, Refused, SpecError, UnknownName
+from router.errors import Problem, Refused, SpecError, UnknownName
 from router.events import UNKNOWN_TIME, key_digest, to_fixed
 
 MOST = 10_000
@@ -41,7 +40,7 @@ class Outcome(Body):
     key: str | None = None
 
 
-class Subject(Body):
+class Subject(NamedTuple):
     """Whom an outcome is about, once it is known."""
 
     facts: RunFacts | None
@@ -144,9 +143,7 @@ def _by_decision(plane: Plane, outcome: Outcome, now: int) -> Subject:
         old = (now - decision.time) / 1000
         message = f"decision: expected within {facts.ttl_ms / 1000:g} s (window and grace), found {old:.0f} s old"
         raise Refused("expired", message, 422)
-    return Subject.model_construct(
-        facts=facts, unit=decision.unit, asked=decision.time, arm=decision.arm_index, analysed=decision.analysed
-    )
+    return Subject(facts, decision.unit, decision.time, decision.arm_index, decision.analysed)
 
 
 def _by_unit(plane: Plane, outcome: Outcome, path: str) -> Subject:
@@ -159,7 +156,7 @@ def _by_unit(plane: Plane, outcome: Outcome, path: str) -> Subject:
     if facts is None:
         raise UnknownName("experiment", outcome.experiment or "", plane.store.live().latest)
     unit = plane.digest((outcome.unit or "").encode())
-    return Subject.model_construct(facts=facts, unit=unit, asked=UNKNOWN_TIME, arm=-1, analysed=True)
+    return Subject(facts, unit, UNKNOWN_TIME, -1, analysed=True)
 
 
 def _value(kind: str, value: bool | float, path: str) -> int:
@@ -192,17 +189,9 @@ def _time(value: int | str | None, now: int, path: str) -> int | None:
 def _moment(value: int | str) -> int | None:
     if isinstance(value, int):
         return value
-    read_iso: Callable[[str], datetime] = datetime.fromisoformat
     try:
-        moment = read_iso(value)
+        moment = datetime.fromisoformat(value)
     except ValueError:
         return None
     return round(moment.timestamp() * 1000) if moment.tzinfo is not None else None
 
-
-def local_time(ms: int) -> str:
-    """Milliseconds as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat().replace("+00:00", "Z")
-
-
-__all__ = ["PointsmanError", "check", "take", "views"]

@@ -1,7 +1,7 @@
 -- Commits one folded batch: cursor, fold state, unit records, due times and moments, if token and cursor are as read.
 -- KEYS: cursor units due moments
 -- ARGV: token expected_cursor new_cursor state, then four lists, each led by its length:
---       unit record pairs, units to forget, due score-member pairs, moment name-value pairs
+--       unit record pairs, units no longer due, due score-member pairs, moment name-value pairs
 for i, kind in ipairs({'hash', 'hash', 'zset', 'hash'}) do
   local found = redis.call('TYPE', KEYS[i])['ok']
   if found ~= 'none' and found ~= kind then return {'WRONGTYPE', KEYS[i], found} end
@@ -10,6 +10,9 @@ local held = redis.call('HMGET', KEYS[1], 'token', 'cursor')
 if (held[1] or '') ~= ARGV[1] then return {'FENCED', held[1] or ''} end
 if (held[2] or '0-0') ~= ARGV[2] then return {'MOVED', held[2] or '0-0'} end
 local at = 5
+for _ = 1, 4 do at = at + 1 + tonumber(ARGV[at]) end
+if at ~= #ARGV + 1 then return redis.error_reply('ERR fold: the lists do not add up') end
+at = 5
 local function each(command, key)
   local n = tonumber(ARGV[at])
   local first = at + 1

@@ -20,6 +20,7 @@ from router.store.scripts import Script
 START = b"0-0"
 DIGEST_OCTETS = 8
 TRIM_STEP = 1000
+DEAD_KEPT = 1000
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class Ledger:
         self._keys = keys.run(run, partition)
         self._fold = Script(client, "fold")
         self._stamp = Script(client, "stamp")
+        self._dead = Script(client, "dead")
 
     def stamp(self, token: int) -> None:
         """Bar all older leaders from committing.
@@ -125,11 +127,8 @@ class Ledger:
 
     def dead_letter(self, entry_id: bytes, fields: Mapping[bytes, bytes], reason: str) -> None:
         """Keep an entry that cannot be read, with the reason; an entry already kept is not kept twice."""
-        kept: Any = {**fields, b"reason": reason.encode(), b"from": entry_id}
-        with reachable("dead letter"):
-            last: Any = self._client.xrevrange(self._keys.dead, count=1)
-            if not last or last[0][1].get(b"from") != entry_id:
-                self._client.xadd(self._keys.dead, kept, maxlen=1000, approximate=True)
+        kept: list[Any] = [x for pair in fields.items() for x in pair]
+        self._dead([self._keys.dead], [entry_id, DEAD_KEPT, *kept, b"reason", reason.encode()])
 
 
 __all__ = ["Batch", "Book", "Fenced", "Ledger", "member"]

@@ -1,0 +1,159 @@
+"""POST /v1/apply: make files true. The plan is computed here against the live state, and is what the answer shows.
+
+Each change is one compare-and-set. Two people who apply at once never overwrite each other: the second gets both
+revisions and the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from router.api.bodies import Body, read_body
+from router.api.plane import Plane, plane
+from router.document import Document, load
+from router.errors import SpecError, StaleRevision
+from router.experiment import parse_documents
+from router.flag import Flag
+from router.plan import Change as PlannedChange
+from router.plan import Plan, Planner
+from router.store.flags import Change, Live, differences
+
+STALE_ANSWER = 412
+
+views = Blueprint("apply", __name__)
+
+
+class File(Body):
+    """One file as sent."""
+
+    name: str
+    text: str
+
+
+class ApplyBody(Body):
+    """What to apply, who does it and why; ``expected`` names revisions that must still be current."""
+
+    files: list[File]
+    actor: str = "api"
+    reason: str = ""
+    expected: dict[str, int] = {}
+
+
+@views.post("/v1/apply")
+def apply() -> Response:
+    """Plan the files, and unless it is a dry run, do what the plan says."""
+    body = read_body(ApplyBody)
+    here = plane()
+    documents = _documents(body.files)
+    live = here.store.live()
+    _hold_to(live, body.expected, here)
+    routes, experiments = parse_documents(documents, known_routes=live.flags)
+    planner = Planner(live.flags, live.runs, live.latest, live.files, here.now())
+    plan = planner.plan(routes, experiments)
+    dry = request.args.get("dry_run", "0") not in ("", "0", "false")
+    if not dry:
+        _commit(here, live, plan, body.actor, body.reason)
+    flags = live.flags if dry else here.store.live().flags
+    touched = {change.flag.route for change in plan.changes if change.flag is not None}
+    return jsonify(
+        {
+            "changes": [change.document() for change in plan.changes],
+            "text": plan.text(),
+            "empty": plan.empty,
+            "applied": not dry and not plan.empty,
+            "revisions": {route: flags[route].revision for route in sorted(touched) if route in flags},
+        }
+    )
+
+
+def _documents(files: list[File]) -> list[Document]:
+    """All documents of all files; the problems of every file at once."""
+    documents: list[Document] = []
+    problems = []
+    for file in files:
+        try:
+            documents += load(file.text, file.name)
+        except SpecError as problem:
+            problems += problem.problems
+    if problems:
+        raise SpecError(problems)
+    return documents
+
+
+def _hold_to(live: Live, expected: Mapping[str, int], here: Plane) -> None:
+    for route, revision in expected.items():
+        flag = live.flags.get(route)
+        found = flag.revision if flag else 0
+        if found != revision:
+            before = _flag_at(here, route, revision)
+            text = "\n".join(differences(before, flag.document())) if flag and before else ""
+            stale = StaleRevision(f"flag {route}", revision, found, text)
+            stale.status = STALE_ANSWER
+            raise stale
+
+
+def _flag_at(here: Plane, route: str, revision: int) -> dict[str, Any]:
+    """The flag as it was at a revision, from the audit log; empty when the log no longer reaches so far."""
+    for entry in here.store.audit(count=1000, route=route):
+        new = entry.get("new") or {}
+        if new.get("revision") == revision and "arms" in new:
+            return dict(new)
+    return {}
+
+
+def _commit(here: Plane, live: Live, plan: Plan, actor: str, reason: str) -> None:
+    flags: dict[str, Flag] = dict(live.flags)
+    for change in plan.changes:
+        if change.superseded is not None:
+            ended = change.superseded
+            said = {"state": ended["state"], "reason": ended["reason"]}
+            entry = audit_entry(here, actor, "supersede", reason, ended["route"], ended, new=said)
+            here.store.commit(Change(entry, run=ended))
+        if change.flag is None and change.run is None:
+            _remember_file(here, live, change)
+            continue
+        old = flags.get(change.flag.route) if change.flag else None
+        route = change.flag.route if change.flag else str((change.run or {})["route"])
+        entry = audit_entry(here, actor, change.action, reason, route, change.run, old=old, new=change.flag)
+        entry["what"] = list(change.lines)
+        files = {change.file_key: change.file_text}
+        here.store.commit(Change(entry, flag=change.flag, run=change.run, files=files))
+        here.counts.acts.labels("apply").inc()
+        if change.flag is not None:
+            flags[change.flag.route] = change.flag
+
+
+def _remember_file(here: Plane, live: Live, change: PlannedChange) -> None:
+    """A file that says the same in other words is the new base of the next comparison."""
+    if live.files.get(change.file_key) != change.file_text:
+        here.store.commit(Change({}, files={change.file_key: change.file_text}))
+
+
+def audit_entry(
+    here: Plane,
+    actor: str,
+    action: str,
+    reason: str,
+    route: str,
+    run: Mapping[str, Any] | None,
+    *,
+    old: Flag | Mapping[str, Any] | None = None,
+    new: Flag | Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One entry of the audit log: who, what, why, before, after, and the numbers at that moment."""
+    return {
+        "time": here.now(),
+        "actor": actor,
+        "action": action,
+        "reason": reason,
+        "route": route,
+        "experiment": run["experiment"] if run else None,
+        "run": run["run"] if run else None,
+        "revision": new.revision if isinstance(new, Flag) else None,
+        "old": old.document() if isinstance(old, Flag) else old,
+        "new": new.document() if isinstance(new, Flag) else new,
+        "evidence": run.get("evidence") if run else None,
+    }

@@ -1,0 +1,271 @@
+"""Charts as SVG, made here: no script, no style attribute, a title and a description in each.
+
+Colours come from the style sheet by class, so that a dark page has dark charts. Every number that is drawn also stands
+in a table of the page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from router.api.words import PPM, SHARE_KINDS, difference, interval_text, share
+
+Point = tuple[float, float]
+
+
+def tag(name: str, content: str = "", **attributes: object) -> Markup:
+    """One element; attribute names lose a trailing underscore, inner ones become dashes."""
+    shown = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(_short(value))}"' for key, value in attributes.items()
+    )
+    return Markup(f"<{name}{shown}>{escape(content)}</{name}>")  # noqa: S704 - every part is escaped above
+
+
+def _short(value: object) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def joined(parts: Iterable[str]) -> Markup:
+    """Elements side by side."""
+    return Markup("").join(parts)
+
+
+def svg(width: int, height: int, title: str, parts: Iterable[str], class_: str, about: str = "") -> Markup:
+    """A picture with its words."""
+    words = [tag("title", title), *([tag("desc", about)] if about else [])]
+    return tag(
+        "svg", joined([*words, *parts]), viewBox=f"0 0 {width} {height}", role="img", class_=class_, aria_label=title
+    )
+
+
+# ---- one metric's interval, on the axis that all metrics share -------------------------------------------------------
+
+STRIP = (240, 34)
+STRIP_REACH = 2.2  # margins to each side of zero
+
+
+def strip(row: Mapping[str, Any], name: str) -> Markup:
+    """The interval in margins: zero in the middle, harm to the right, the margin as a line."""
+    width, height = STRIP
+    middle = height / 2
+
+    def x(margins: float) -> float:
+        return width / 2 + max(-STRIP_REACH, min(STRIP_REACH, margins)) / STRIP_REACH * (width / 2 - 6)
+
+    parts = [
+        tag("rect", x=x(1), y=2, width=width - 2 - x(1), height=height - 4, class_="harm-zone"),
+        tag("line", x1=x(0), y1=2, x2=x(0), y2=height - 2, class_="zero"),
+        tag("line", x1=x(1), y1=2, x2=x(1), y2=height - 2, class_="margin"),
+    ]
+    sign = 1 if row["better"] == "lower" else -1
+    if row["estimate"] is None:
+        text = f"{name}: no value yet"
+        parts.append(tag("text", "no value yet", x=10, y=middle + 4, class_="label"))
+        return svg(width, height, text, parts, "strip")
+    kind, margin = row["kind"], row["margin"]
+    text = f"{name}: difference {difference(kind, row['estimate'])}, interval {interval_text(kind, row['interval'])}"
+    tone = {"harmful": "bad", "superior": "good", "non_inferior": "good"}.get(row["state"], "open")
+    if row["interval"]:
+        low, high = sorted(edge * sign / margin for edge in row["interval"])
+        parts.append(tag("line", x1=x(low), y1=middle, x2=x(high), y2=middle, class_=f"whisker {tone}"))
+        parts += [_edge(x(edge), middle, edge, tone) for edge in (low, high)]
+    parts.append(tag("circle", cx=x(row["estimate"] * sign / margin), cy=middle, r=5, class_=f"dot {tone}"))
+    return svg(width, height, f"{text}, margin {difference(kind, margin).lstrip('+')}", parts, "strip")
+
+
+def _edge(x: float, y: float, margins: float, tone: str) -> Markup:
+    """An end of the whisker; an arrow where the axis ends before it does."""
+    if abs(margins) <= STRIP_REACH:
+        return tag("line", x1=x, y1=y - 6, x2=x, y2=y + 6, class_=f"whisker {tone}")
+    out = math.copysign(6, margins)
+    return tag("path", d=f"M{x:.1f} {y - 6} L{x + out:.1f} {y} L{x:.1f} {y + 6}", class_=f"arrow {tone}")
+
+
+# ---- who gets what: the lanes over all buckets ------------------------------------------------------------------------
+
+
+def lanes(rows: Sequence[Mapping[str, Any]], coverage: int) -> Markup:
+    """All buckets as one bar: each lane, and how far it is filled."""
+    width, height = 1000, 46
+    parts, words = [], []
+    for row in rows:
+        x, w = (row[field] * width / PPM for field in ("start", "share"))
+        filled = row["share"] * coverage // PPM
+        parts.append(tag("rect", x=x + 1, y=6, width=w - 2, height=34, rx=4, class_=f"lane {row['role']}"))
+        parts.append(
+            tag("rect", x=x + 1, y=6, width=max(0.0, filled * width / PPM - 2), height=34, rx=4,
+                class_=f"filled {row['role']}")
+        )
+        words.append(f"{row['arm']}: {share(filled)} of a lane of {share(row['share'])}")
+    return svg(width, height, "Enrolled: " + "; ".join(words), parts, "lanes")
+
+
+def bar(fraction: float | None, title: str) -> Markup:
+    """A share as a bar."""
+    parts = [tag("rect", x=0, y=0, width=100, height=8, rx=4, class_="bar-all")]
+    if fraction:
+        parts.append(tag("rect", x=0, y=0, width=max(2.0, 100 * fraction), height=8, rx=4, class_="bar-part"))
+    return svg(100, 8, title, parts, "bar")
+
+
+# ---- the interval over time -------------------------------------------------------------------------------------------
+
+WIDE, HIGH = 860, 300
+LEFT, RIGHT, TOP, BOTTOM = 64, 20, 26, 36
+
+
+class Frame:
+    """Scales of a chart: seconds to x, effects to y."""
+
+    def __init__(self, seconds: float, low: float, high: float) -> None:
+        self.seconds, self.low, self.high = seconds or 1.0, low, high
+
+    def x(self, seconds: float) -> float:
+        """Where a time stands."""
+        return LEFT + (WIDE - LEFT - RIGHT) * max(0.0, min(1.0, seconds / self.seconds))
+
+    def y(self, effect: float) -> float:
+        """Where an effect stands; outside it is clipped at the edge."""
+        inside = (max(self.low, min(self.high, effect)) - self.low) / (self.high - self.low)
+        return HIGH - BOTTOM - (HIGH - TOP - BOTTOM) * inside
+
+
+def over_time(run: Mapping[str, Any], goal: Mapping[str, Any]) -> Markup:
+    """Estimate and interval of the goal at each look, with zero, margin, steps and the decision."""
+    looks = [look for look in run["looks"] if look[1] is not None]
+    title = f"{goal['name']}: difference {run['treatment']} − {run['control']} over time, with its interval"
+    if len(looks) < 2:
+        parts = [tag("text", "drawn from the second look on", x=WIDE / 2, y=HIGH / 2, class_="label mid")]
+        return svg(WIDE, HIGH, title, parts, "over-time")
+    begun = run["started"]
+    end = max(looks[-1][0], run.get("ended") or 0)
+    sign = 1 if goal["better"] == "lower" else -1
+    frame = Frame((end - begun) / 1000, *_reach(looks, goal["margin"] * sign))
+    parts = [
+        *_y_axis(frame, goal["kind"]),
+        *_x_axis(frame),
+        *_marks(frame, run),
+        _level_line(frame, 0.0, "zero", "no difference"),
+        _level_line(frame, goal["margin"] * sign, "margin", "margin"),
+        *_curves(frame, looks, begun),
+    ]
+    last = looks[-1]
+    edges = [last[2], last[3]] if last[2] is not None else None
+    about = f"Last look: {difference(goal['kind'], last[1])}, interval {interval_text(goal['kind'], edges)}."
+    return svg(WIDE, HIGH, title, parts, "over-time", about)
+
+
+def _reach(looks: Sequence[Sequence[Any]], margin: float) -> tuple[float, float]:
+    """The effects that fit: the last four fifths of the looks, zero and the margin; early wide ones are clipped."""
+    late = looks[len(looks) // 5 :]
+    shown = [edge for look in late for edge in look[1:4] if edge is not None] + [0.0, margin, -margin / 2]
+    low, high = min(shown), max(shown)
+    room = (high - low) * 0.06 or 0.01
+    return low - room, high + room
+
+
+def _ticks(low: float, high: float, wanted: int) -> list[float]:
+    """Round numbers between low and high."""
+    raw = (high - low) / wanted
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
+    first = math.ceil(low / step)
+    return [round(i * step, 12) for i in range(first, math.floor(high / step) + 1)]
+
+
+def _y_axis(frame: Frame, kind: str) -> Iterable[Markup]:
+    for effect in _ticks(frame.low, frame.high, 5):
+        y = frame.y(effect)
+        text = f"{effect * 100:+g} pp" if kind in SHARE_KINDS else f"{effect:+g}"
+        yield tag("line", x1=LEFT, y1=y, x2=WIDE - RIGHT, y2=y, class_="grid")
+        yield tag("text", text.replace("-", "−") if effect else "0", x=LEFT - 8, y=y + 4, class_="label end")
+
+
+def _x_axis(frame: Frame) -> Iterable[Markup]:
+    unit, size = next(
+        (row for row in (("d", 86_400), ("h", 3600), ("min", 60)) if frame.seconds >= 3 * row[1]), ("s", 1)
+    )
+    for value in _ticks(0, frame.seconds / size, 8):
+        x = frame.x(value * size)
+        yield tag("text", f"{value:g} {unit}", x=x, y=HIGH - BOTTOM + 20, class_="label mid")
+        yield tag("line", x1=x, y1=HIGH - BOTTOM, x2=x, y2=HIGH - BOTTOM + 4, class_="axis")
+    yield tag("line", x1=LEFT, y1=HIGH - BOTTOM, x2=WIDE - RIGHT, y2=HIGH - BOTTOM, class_="axis")
+
+
+def _level_line(frame: Frame, effect: float, class_: str, text: str) -> Markup:
+    y = frame.y(effect)
+    line = tag("line", x1=LEFT, y1=y, x2=WIDE - RIGHT, y2=y, class_=class_)
+    return joined([line, tag("text", text, x=WIDE - RIGHT - 4, y=y - 5, class_=f"label end {class_}-word")])
+
+
+def _marks(frame: Frame, run: Mapping[str, Any]) -> Iterable[Markup]:
+    """A vertical line for each step of the ramp, and for the end."""
+    lane = next(lane["share"] for lane in run["spec"]["lanes"] if lane["role"] == "treatment")
+    inclusion = run["spec"].get("traffic", PPM)
+    for time, _, coverage in run["coverage"]:
+        if coverage > 0:
+            text = share(round(lane * coverage * inclusion / PPM / PPM, -2))
+            yield _mark(frame, (time - run["started"]) / 1000, text, "step-mark")
+    if run.get("ended"):
+        word = str(run["state"]).replace("_", " ")
+        yield _mark(frame, (run["ended"] - run["started"]) / 1000, word, "end-mark", end=True)
+
+
+def _mark(frame: Frame, seconds: float, text: str, class_: str, *, end: bool = False) -> Markup:
+    x = frame.x(seconds)
+    line = tag("line", x1=x, y1=TOP, x2=x, y2=HIGH - BOTTOM, class_=class_)
+    side = "end" if end else ""
+    return joined([line, tag("text", text, x=x - 4 if end else x + 4, y=TOP - 8, class_=f"label {side} {class_}-word")])
+
+
+def _curves(frame: Frame, looks: Sequence[Sequence[Any]], begun: int) -> Iterable[Markup]:
+    xs = [frame.x((look[0] - begun) / 1000) for look in looks]
+    banded = [(x, look) for x, look in zip(xs, looks, strict=True) if look[2] is not None]
+    if len(banded) > 1:
+        over = [(x, frame.y(look[3])) for x, look in banded]
+        under = [(x, frame.y(look[2])) for x, look in reversed(banded)]
+        yield tag("polygon", points=_points([*over, *under]), class_="band")
+        for edge in (over, under):
+            yield tag("polyline", points=_points(edge), class_="band-edge")
+    yield tag("polyline", points=_points([(x, frame.y(look[1])) for x, look in zip(xs, looks, strict=True)]), class_="curve")
+    yield tag("circle", cx=xs[-1], cy=frame.y(looks[-1][1]), r=4.5, class_="now")
+
+
+def _points(points: Iterable[Point]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def sparkline(run: Mapping[str, Any]) -> Markup:
+    """The goal's estimate over time, small."""
+    looks = [look[1] for look in run["looks"] if look[1] is not None]
+    name = run["experiment"]
+    if len(looks) < 2:
+        return svg(120, 28, f"{name}: no course yet", [tag("line", x1=2, y1=14, x2=118, y2=14, class_="zero")], "spark")
+    low, high = min(0.0, *looks), max(0.0, *looks)
+    span = (high - low) or 1.0
+
+    def y(effect: float) -> float:
+        return 25 - 22 * (effect - low) / span
+
+    course = [(2 + 116 * i / (len(looks) - 1), y(effect)) for i, effect in enumerate(looks)]
+    parts = [
+        tag("line", x1=2, y1=y(0.0), x2=118, y2=y(0.0), class_="zero"),
+        tag("polyline", points=_points(course), class_="curve"),
+        tag("circle", cx=course[-1][0], cy=course[-1][1], r=2.5, class_="now"),
+    ]
+    return svg(120, 28, f"{name}: course of the goal's difference", parts, "spark")
+
+
+def scan(pixels: Sequence[int], title: str) -> Markup:
+    """A scan of 8 × 8 pixels, 0 white to 16 black."""
+    parts = [
+        tag("rect", x=i % 8, y=i // 8, width=1.02, height=1.02, class_=f"ink{min(16, max(0, pixel))}")
+        for i, pixel in enumerate(pixels)
+        if pixel > 0
+    ]
+    paper = tag("rect", x=0, y=0, width=8, height=8, class_="paper")
+    return svg(8, 8, title, [paper, *parts], "scan")

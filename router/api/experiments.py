@@ -1,0 +1,197 @@
+"""Experiments and routes as JSON: read them, steer them, ask why a unit gets its arm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from router.api import words
+from router.api.apply import audit_entry
+from router.api.bodies import Body, read_body
+from router.api.plane import Plane, plane
+from router.assignment import CompiledFlag, explain
+from router.decision import act
+from router.errors import IllegalMove, Problem, SpecError, UnknownName
+from router.flag import Flag
+from router.store.flags import Change
+
+ACTIONS = ("promote", "rollback", "pause", "resume")
+HISTORY = 5000
+
+views = Blueprint("experiments", __name__)
+
+
+class ActBody(Body):
+    """Who acts, and why: both are kept in the audit log."""
+
+    actor: str
+    reason: str
+
+
+@views.get("/v1/routes")
+def routes() -> Response:
+    """All routes with their flags."""
+    live = plane().store.live()
+    rows = [{**flag.document(), "route": name} for name, flag in sorted(live.flags.items())]
+    return jsonify({"routes": rows, "corrupt": live.corrupt})
+
+
+@views.get("/v1/routes/<route>")
+def route(route: str) -> Response:
+    """One route's flag."""
+    return jsonify({"flag": flag_of(plane(), route).document()})
+
+
+@views.get("/v1/experiments")
+def experiments() -> Response:
+    """A summary of each experiment's latest run."""
+    live = plane().store.live()
+    runs = [live.runs[run] for run in live.latest.values() if run in live.runs]
+    return jsonify({"experiments": [words.summary(run) for run in sorted(runs, key=lambda run: -run["started"])]})
+
+
+@views.get("/v1/experiments/<name>")
+def experiment(name: str) -> Response:
+    """One experiment: its latest run, its route's flag, and both in a sentence."""
+    run = run_of(plane(), name)
+    flag = plane().store.flag(run["route"])
+    return jsonify(
+        {
+            "run": run,
+            "flag": flag.document() if flag else None,
+            "headline": words.headline(run).word,
+            "sentence": words.sentence(run),
+            "next": words.what_next(run, plane().now()),
+        }
+    )
+
+
+@views.get("/v1/experiments/<name>/verdict")
+def verdict(name: str) -> Response:
+    """What the evidence says and what was decided."""
+    run = run_of(plane(), name)
+    fields = ("experiment", "run", "state", "verdict", "evidence", "decision", "reason", "look")
+    answer = {field: run.get(field) for field in fields}
+    return jsonify({**answer, "headline": words.headline(run).word, "sentence": words.sentence(run)})
+
+
+@views.get("/v1/experiments/<name>/history")
+def history(name: str) -> Response:
+    """Every change and decision of an experiment, newest first."""
+    run_of(plane(), name)
+    return jsonify({"entries": history_of(plane(), name)})
+
+
+@views.get("/v1/audit")
+def audit() -> Response:
+    """The latest changes of anything, newest first."""
+    text = request.args.get("count", "200")
+    if not text.isdigit() or not 0 < int(text) <= HISTORY:
+        raise SpecError([Problem("count", f"1 to {HISTORY}", repr(text))])
+    route, run = request.args.get("route"), request.args.get("run")
+    return jsonify({"entries": plane().store.audit(int(text), route=route, run=run)})
+
+
+@views.get("/v1/explain")
+def why() -> Response:
+    """Which arm a unit gets, step by step."""
+    unit = request.args.get("unit")
+    name = request.args.get("route")
+    if name is None and "experiment" in request.args:
+        name = run_of(plane(), request.args["experiment"])["route"]
+    if name is None:
+        raise SpecError([Problem("route", "a route, or an experiment", "neither")])
+    return jsonify(explained(flag_of(plane(), name), unit))
+
+
+def explained(flag: Flag, unit: str | None) -> dict[str, Any]:
+    """The assignment of a unit with every step that led to it; an empty unit is no unit."""
+    octets = unit.encode() if unit else None
+    found = CompiledFlag(flag).assign(octets)
+    return {
+        "route": flag.route,
+        "revision": flag.revision,
+        "unit": unit,
+        "arm": found.arm,
+        "reason": found.reason.value,
+        "run": found.run,
+        "bucket": found.bucket,
+        "analysed": found.arm_index >= 0,
+        "steps": explain(flag, octets),
+    }
+
+
+@views.post("/v1/experiments/<name>/<action>")
+def steer(name: str, action: str) -> Response:
+    """A person's act."""
+    if action not in ACTIONS:
+        raise UnknownName("act", action, ACTIONS)
+    body = read_body(ActBody)
+    return jsonify(do(plane(), name, action, body.actor, body.reason))
+
+
+def do(here: Plane, name: str, action: str, actor: str, reason: str) -> dict[str, Any]:
+    """Ask what the act means now, and write that as one change.
+
+    Raises:
+        IllegalMove: the run's state does not allow it.
+        StaleRevision: something moved meanwhile.
+    """
+    empty = [Problem(field, "a text", "nothing") for field, text in (("actor", actor), ("reason", reason)) if not text.strip()]
+    if empty:
+        raise SpecError(empty)
+    run = run_of(here, name)
+    flag = flag_of(here, run["route"])
+    decided = act(action, run, flag, here.now(), actor, reason)
+    if decided.new_flag is None and decided.new_run is None:
+        raise IllegalMove(run["state"], action, decided.sentence)
+    new_flag = decided.new_flag.with_revision(flag.revision + 1) if decided.new_flag is not None else None
+    new_run = {**(decided.new_run or run), "version": run["version"] + 1}
+    entry = audit_entry(here, actor, action, reason, run["route"], run, old=flag, new=new_flag or flag)
+    entry["sentence"] = decided.sentence
+    here.store.commit(Change(entry, flag=new_flag, run=new_run))
+    here.counts.acts.labels(action).inc()
+    return {
+        "experiment": name,
+        "action": action,
+        "state": new_run["state"],
+        "revision": (new_flag or flag).revision,
+        "sentence": decided.sentence,
+    }
+
+
+def run_of(here: Plane, name: str) -> dict[str, Any]:
+    """The latest run of an experiment.
+
+    Raises:
+        UnknownName: there is no such experiment.
+    """
+    run = here.store.latest_run(name)
+    if run is None:
+        raise UnknownName("experiment", name, here.store.live().latest)
+    return run
+
+
+def flag_of(here: Plane, route: str) -> Flag:
+    """The flag of a route.
+
+    Raises:
+        UnknownName: there is no such route.
+    """
+    flag = here.store.flag(route)
+    if flag is None:
+        raise UnknownName("route", route, here.store.live().flags)
+    return flag
+
+
+def history_of(here: Plane, name: str) -> list[dict[str, Any]]:
+    """What happened to an experiment and, by its file, to its route while it ran."""
+    entries = here.store.audit(count=HISTORY)
+    return [entry for entry in entries if entry.get("experiment") == name or _of(entry.get("run"), name)]
+
+
+def _of(run: object, experiment: str) -> bool:
+    """Whether a run's name is the experiment's and a number."""
+    prefix, _, number = str(run or "").rpartition(".")
+    return prefix == experiment and number.isdigit()

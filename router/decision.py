@@ -1,0 +1,257 @@
+"""Decisions: what is done about a verdict, as a function of values.
+
+Precedence: harm > invalid > gates unmet > promotion in the last step > deadline. ``decide`` is the controller's,
+``act`` a person's; both return the new flag and the new run state, and whoever called applies them in one write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from router.errors import IllegalMove
+from router.evidence import Evidence, Verdict
+from router.flag import Flag
+from router.lifecycle import FINAL, Action, State, after
+from router.ramp import step_met
+
+
+class Reason(StrEnum):
+    """Why something is done, or why nothing is."""
+
+    ARM_NOT_READY = "arm not ready"
+    ARM_READY = "arm ready"
+    HARM = "harm shown"
+    INVALID = "telemetry cannot be trusted"
+    HEALTHY_AGAIN = "telemetry is healthy again"
+    PAUSED = "paused by a person"
+    STEP_NOT_MET = "step not met"
+    STEP_MET = "step met"
+    NOT_PROVEN = "not proven yet"
+    PROVEN = "shown to be good enough"
+    FUTILE = "the goal's effect is not there"
+    DEADLINE = "deadline passed"
+    PERSON = "decided by a person"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do: an action, what to write for it, and one sentence with numbers.
+
+    ``flag`` and ``run`` are None where nothing is written; their revision and version are one above those read.
+    """
+
+    action: Action
+    reason: Reason
+    sentence: str
+    flag: Flag | None = None
+    run: dict[str, Any] | None = None
+    waits: tuple[str, ...] = ()
+
+
+def decide(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int, *, ready: bool) -> Decision:
+    """The controller's decision after a look.
+
+    Args:
+        run: the run state before it.
+        evidence: of this look.
+        flag: the route's flag now.
+        now: the time of the look, ms.
+        ready: whether every endpoint of the treatment has passed its ready probe.
+    """
+    if evidence.harmful and run["step"] >= 0:
+        sentence = f"{_name(run)} ROLLED BACK at {_share(run)}: {_numbers(run, evidence, evidence.harmful[0])}"
+        return _end(run, flag, now, Action.ROLLBACK, Reason.HARM, sentence)
+    if run["step"] < 0:
+        return _begin(run, flag, now, ready=ready)
+    if evidence.invalid:
+        return _hold(run, Reason.INVALID, evidence.invalid[0])
+    if run["state"] == State.HELD and not run["paused"] and run["reason"] != Reason.DEADLINE:
+        sentence = f"{_name(run)} goes on: {Reason.HEALTHY_AGAIN.value}"
+        return _written(run, flag, now, Action.GO_ON, Reason.HEALTHY_AGAIN, sentence, step_since=now)
+    if run["paused"]:
+        return Decision(Action.NONE, Reason.PAUSED, f"{_name(run)} is paused by a person")
+    return _go_on(run, evidence, flag, now)
+
+
+def _go_on(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> Decision:
+    ramp = run["spec"]["ramp"]
+    treated = evidence.document["units"][run["treatment"]]["closed"]
+    met = step_met(ramp[run["step"]], run["step_since"], now, treated)
+    waits = tuple(part for part in (met, *evidence.missing, *evidence.step_waits) if part)
+    last = run["step"] == len(ramp) - 1
+    if not last and not met and not evidence.step_waits:
+        return _advance(run, flag, now)
+    if last and not met and evidence.proven:
+        metric = run["spec"]["metrics"][0]["name"]
+        sentence = f"{_name(run)} PROMOTED from {_share(run)}: {_numbers(run, evidence, metric)}"
+        return _end(run, flag, now, Action.PROMOTE, Reason.PROVEN, sentence)
+    if last and not met and _futile(run, evidence):
+        sentence = f"{_name(run)} ENDED: an effect of the goal's mde is excluded; control stays"
+        return _end(run, flag, now, Action.END, Reason.FUTILE, sentence)
+    if _past_deadline(run, now):
+        return _at_deadline(run, flag, now)
+    reason = Reason.NOT_PROVEN if last and not met else Reason.STEP_NOT_MET
+    unproven = tuple(
+        f"{name}: {row['state'].replace('_', ' ')}"
+        for name, row in evidence.document["metrics"].items()
+        if row["state"] in ("undecided", "no_data")
+    )
+    waits = tuple(dict.fromkeys((*waits, *(unproven if last else ()))))
+    return Decision(Action.NONE, reason, f"{_name(run)} waits for {'; '.join(waits) or 'more evidence'}", waits=waits)
+
+
+def _futile(run: Mapping[str, Any], evidence: Evidence) -> bool:
+    goal = run["spec"]["metrics"][0]["name"]
+    row = evidence.document["metrics"][goal]
+    ab = run["spec"]["kind"] == "ab"
+    return bool(ab and evidence.maxima[goal]["futility"] >= row["threshold"]["promote"])
+
+
+def _past_deadline(run: Mapping[str, Any], now: int) -> bool:
+    deadline = run["spec"]["deadline_ms"]
+    return deadline is not None and now - run["started"] >= deadline and run["reason"] != Reason.DEADLINE
+
+
+def _at_deadline(run: Mapping[str, Any], flag: Flag, now: int) -> Decision:
+    sentence = f"{_name(run)} reached its deadline undecided"
+    if run["spec"]["at_deadline"] == "rollback":
+        return _end(run, flag, now, Action.ROLLBACK, Reason.DEADLINE, f"{sentence}: rolled back as the file says")
+    return _hold(run, Reason.DEADLINE, f"{sentence}: held as the file says")
+
+
+def _begin(run: Mapping[str, Any], flag: Flag, now: int, *, ready: bool) -> Decision:
+    if not ready:
+        return Decision(Action.NONE, Reason.ARM_NOT_READY, f"{_name(run)} is held: {run['treatment']} is not ready")
+    if run["paused"]:
+        return Decision(Action.NONE, Reason.PAUSED, f"{_name(run)} is paused by a person")
+    return _step(run, flag, now, 0, Action.START, Reason.ARM_READY)
+
+
+def _advance(run: Mapping[str, Any], flag: Flag, now: int) -> Decision:
+    return _step(run, flag, now, run["step"] + 1, Action.ADVANCE, Reason.STEP_MET)
+
+
+def _step(run: Mapping[str, Any], flag: Flag, now: int, step: int, action: Action, reason: Reason) -> Decision:
+    to = run["spec"]["ramp"][step]
+    before = f"{_share(run)} > " if run["step"] >= 0 else ""
+    sentence = f"{_name(run)} goes to {before}{to['traffic'] / 10_000:g} % of traffic: {reason.value}"
+    new_flag = flag.with_coverage(run["run"], to["coverage"]).with_revision(flag.revision + 1)
+    history = [*run["coverage"], [now, new_flag.revision, to["coverage"]]]
+    changes = {"step": step, "step_since": now, "coverage": history}
+    return _written(run, new_flag, now, action, reason, sentence, **changes)
+
+
+def _hold(run: Mapping[str, Any], reason: Reason, why: str) -> Decision:
+    text = why if reason is Reason.DEADLINE else f"{_name(run)} is held: {why}"
+    if run["state"] == State.HELD and run["reason"] == (reason.value if reason is Reason.DEADLINE else why):
+        return Decision(Action.NONE, reason, text, waits=(why,))
+    shown = reason.value if reason is Reason.DEADLINE else why
+    new_run = _moved(run, Action.HOLD, reason, text) | {"reason": shown}
+    return Decision(Action.HOLD, reason, text, run=new_run, waits=(why,))
+
+
+def _end(
+    run: Mapping[str, Any], flag: Flag, now: int, action: Action, reason: Reason, sentence: str, actor: str = "controller"
+) -> Decision:
+    """Promotion, rollback and end are one write each: the experiment leaves the flag."""
+    new_flag = flag.without_experiment(run["run"])
+    if action is Action.PROMOTE:
+        new_flag = new_flag.with_default(run["treatment"])
+    elif run["state"] == State.PROMOTED and flag.default == run["treatment"]:
+        new_flag = new_flag.with_default(run["control"])
+    new_flag = new_flag.with_revision(flag.revision + 1)
+    return _written(run, new_flag, now, action, reason, sentence, actor=actor, ended=now)
+
+
+def _written(
+    run: Mapping[str, Any],
+    flag: Flag,
+    now: int,
+    action: Action,
+    reason: Reason,
+    sentence: str,
+    actor: str = "controller",
+    **changes: Any,
+) -> Decision:
+    new_run = _moved(run, action, reason, sentence, actor) | changes
+    if new_run["decision"]:
+        new_run["decision"] |= {"time": now}
+    moved = flag if action not in (Action.GO_ON, Action.PAUSE, Action.RESUME) else None
+    return Decision(action, reason, sentence, moved, new_run)
+
+
+def _moved(
+    run: Mapping[str, Any], action: Action, reason: Reason, sentence: str, actor: str = "controller"
+) -> dict[str, Any]:
+    decision = {"action": action.value, "reason": reason.value, "sentence": sentence, "actor": actor, "time": None}
+    state = after(run["state"], action)
+    return {
+        **run,
+        "state": state.value,
+        "reason": reason.value if state is State.HELD else "",
+        "version": run["version"] + 1,
+        "decision": decision,
+    }
+
+
+def act(action: str, run: Mapping[str, Any], flag: Flag, now: int, actor: str, reason: str) -> Decision:
+    """A person's act: promote, rollback, pause or resume.
+
+    Raises:
+        IllegalMove: the run's state does not allow it.
+    """
+    move = Action(action)
+    after(run["state"], move)
+    said = f"by {actor}: {reason}"
+    if move in (Action.PAUSE, Action.RESUME):
+        paused = move is Action.PAUSE
+        if run["paused"] is paused:
+            raise IllegalMove("paused" if paused else "not paused", action)
+        sentence = f"{_name(run)} {'paused' if paused else 'resumed'} {said}"
+        return _written(run, flag, now, move, Reason.PERSON, sentence, actor=actor, paused=paused, reason=run["reason"])
+    words = {Action.PROMOTE: "PROMOTED", Action.ROLLBACK: "ROLLED BACK"}[move]
+    sentence = f"{_name(run)} {words} at {_share(run)} {said}"
+    return _end(run, flag, now, move, Reason.PERSON, sentence, actor)
+
+
+def is_final(state: str) -> bool:
+    """Whether a run in this state has ended."""
+    return State(state) in FINAL
+
+
+def _name(run: Mapping[str, Any]) -> str:
+    return f"{run['experiment']} ({run['treatment']})"
+
+
+def _share(run: Mapping[str, Any]) -> str:
+    step = run["step"]
+    return f"{run['spec']['ramp'][step]['traffic'] / 10_000:g} %" if step >= 0 else "0 %"
+
+
+def _numbers(run: Mapping[str, Any], evidence: Evidence, name: str) -> str:
+    """The metric that decided, with its numbers: levels, units, estimate, interval, margin."""
+    row = evidence.document["metrics"][name]
+    shares = row["kind"] in ("proportion", "rare_proportion")
+
+    def level(side: str) -> str:
+        value, n = row[side]["value"], row[side]["n"]
+        if value is None:
+            return "no value"
+        return f"{value * 100:.1f} % of {n:,}" if shares else f"{value:.4g} of {n:,}"
+
+    def difference(value: float) -> str:
+        return f"{value * 100:+.1f}" if shares else f"{value:+.4g}"
+
+    unit = " pp" if shares else ""
+    parts = [f"{name} {level('treatment')} treatment units against {level('control')} control units"]
+    if row["estimate"] is not None:
+        parts.append(f"estimate {difference(row['estimate'])}{unit}")
+    if row["interval"] is not None:
+        parts.append(f"interval [{difference(row['interval'][0])}, {difference(row['interval'][1])}]{unit}")
+    parts.append(f"margin {difference(row['margin'])}{unit}")
+    if evidence.verdict is Verdict.WORSE:
+        parts.append(f"log e of harm {row['max_log_e']['harm']:.1f} of {row['threshold']['harm']:.1f}")
+    return ", ".join(parts)
