@@ -105,7 +105,9 @@ class CompiledFlag:
 def explain(flag: Flag, unit: bytes | None) -> list[dict[str, Any]]:
     """The steps of an assignment: question, hash, bucket, range, answer; the last one names the arm."""
     result = CompiledFlag(flag).assign(unit)
-    steps: list[dict[str, Any]] = [_step("is the flag enabled?", "yes" if flag.enabled else "no: default arm")]
+    steps: list[dict[str, Any]] = [
+        _step("is the flag enabled?", "yes" if flag.enabled else "no: default arm")
+    ]
     if flag.enabled and not flag.experiments:
         steps.append(_step("does an experiment run here?", "no: default arm"))
     elif flag.enabled:
@@ -130,7 +132,9 @@ def _lane_steps(flag: Flag, experiment: RunningExperiment, unit: bytes | None) -
     where = bucket(salt, unit)
     for lane in experiment.lanes:
         end = lane.start + lane.width(experiment.coverage)
-        answer = "yes" if lane.start <= where < end else f"no (its whole lane ends at {lane.start + lane.share})"
+        answer = (
+            "yes" if lane.start <= where < end else f"no (its whole lane ends at {lane.start + lane.share})"
+        )
         question = f"is it in the open lane of {lane.arm}?"
         edges = f"[{lane.start}, {end})"
         steps.append(_step(question, answer, hash=hash32(salt, unit), bucket=where, range=edges))

@@ -69,7 +69,15 @@ class Signer:
         self._signing = self._keyed[self._number]
 
     def sign(
-        self, run: bytes, epoch: int, revision: int, arm_index: int, analysed: bool, unit: int, time: int, request: int
+        self,
+        run: bytes,
+        epoch: int,
+        revision: int,
+        arm_index: int,
+        analysed: bool,
+        unit: int,
+        time: int,
+        request: int,
     ) -> bytes:
         """The id as base64url text without padding."""
         body = HEAD.pack(self._number, arm_index, analysed, epoch, revision, unit, time, request) + run
@@ -93,7 +101,9 @@ class Signer:
             body, tag = raw[:-TAG_SIZE], raw[-TAG_SIZE:]
             number, arm_index, analysed, epoch, revision, unit, time, request = HEAD.unpack(body[: HEAD.size])
         except (ValueError, struct.error) as problem:
-            raise Refused("malformed", "decision: expected the id from a Pointsman-Decision header", 422) from problem
+            raise Refused(
+                "malformed", "decision: expected the id from a Pointsman-Decision header", 422
+            ) from problem
         keyed = self._keyed.get(number)
         if keyed is None:
             raise Refused("unknown_key", f"decision: signed with key {number}, which is not known here", 422)

@@ -203,7 +203,9 @@ def decode(fields: Mapping[bytes, bytes]) -> Entry:
     except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise SpecError([Problem("entry.h", "the head of an entry", str(problem))]) from problem
     if head.format != FORMAT:
-        raise SpecError([Problem("entry.format", str(FORMAT), str(head.format), "a newer writer than this reader?")])
+        raise SpecError(
+            [Problem("entry.format", str(FORMAT), str(head.format), "a newer writer than this reader?")]
+        )
     requests, outcomes = RequestRows(), OutcomeRows()
     _fill(requests, REQUEST_COLUMNS, fields)
     _fill(outcomes, OUTCOME_COLUMNS, fields)

@@ -183,7 +183,8 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if experiment is None:
             raise KeyError(run)
         lanes = tuple(
-            msgspec.structs.replace(lane, state="closed") if lane.arm == arm else lane for lane in experiment.lanes
+            msgspec.structs.replace(lane, state="closed") if lane.arm == arm else lane
+            for lane in experiment.lanes
         )
         return self._changed(run, lanes=lanes)
 
@@ -206,15 +207,19 @@ def _contradictions(flag: Flag) -> Iterator[Problem]:
     for at, number in (("revision", flag.revision), ("epoch", flag.epoch)):
         if not 0 <= number <= LARGEST_COUNT:
             yield Problem(at, f"0 .. {LARGEST_COUNT}", str(number))
+    yield from _request_contradictions(flag)
+    if len(flag.experiments) > 1:
+        yield Problem("experiments", "at most one experiment on a route", str(len(flag.experiments)))
+    for experiment in flag.experiments:
+        yield from _experiment_contradictions(experiment, names)
+
+
+def _request_contradictions(flag: Flag) -> Iterator[Problem]:
     for kind, _ in flag.unit.places:
         if kind not in UNIT_PLACES:
             yield Problem("unit.places", f"one of {', '.join(UNIT_PLACES)}", repr(kind))
     if flag.match is not None and not flag.match.path.startswith("/"):
         yield Problem("match.path", "a path that begins with '/'", repr(flag.match.path))
-    if len(flag.experiments) > 1:
-        yield Problem("experiments", "at most one experiment on a route", str(len(flag.experiments)))
-    for experiment in flag.experiments:
-        yield from _experiment_contradictions(experiment, names)
 
 
 def _experiment_contradictions(experiment: RunningExperiment, names: list[str]) -> Iterator[Problem]:
@@ -236,7 +241,9 @@ def _experiment_contradictions(experiment: RunningExperiment, names: list[str]) 
         if lane.arm not in names:
             yield Problem(f"{at}.lanes", "arms of this route", repr(lane.arm))
         if lane.share <= 0 or lane.start < edge:
-            yield Problem(f"{at}.lanes", "lanes side by side, each with a share", f"{lane.arm} at {lane.start}")
+            yield Problem(
+                f"{at}.lanes", "lanes side by side, each with a share", f"{lane.arm} at {lane.start}"
+            )
         edge = lane.start + lane.share
     if edge > PPM:
         yield Problem(f"{at}.lanes", f"lanes within {PPM}", str(edge))

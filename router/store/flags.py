@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 import redis
 
-from router.errors import SpecError, StaleRevision
+from router.errors import Problem, SpecError, StaleRevision
 from router.flag import Flag
 from router.store.connect import reachable
 from router.store.keys import Keys
@@ -68,12 +68,13 @@ class FlagStore:
                 pipe.hgetall(key)
             flags, runs, latest, files = (_text_keys(row) for row in pipe.execute())
         parsed, corrupt = parse_flags(flags)
+        states, broken = _documents(runs)
         return Live(
             parsed,
-            {name: msgspec.json.decode(text) for name, text in runs.items()},
+            states,
             {name: text.decode() for name, text in latest.items()},
             {name: text.decode() for name, text in files.items()},
-            corrupt,
+            corrupt | {f"run {name}": problem for name, problem in broken.items()},
         )
 
     def flag(self, route: str) -> Flag | None:
@@ -83,16 +84,21 @@ class FlagStore:
         return Flag.parse(text) if text is not None else None
 
     def runs(self) -> dict[str, dict[str, Any]]:
-        """All run states by run."""
+        """All run states by run; one that cannot be read is left out, as ``live`` names it."""
         with reachable("runs"):
             rows = _text_keys(self._client.hgetall(self._keys.runs))
-        return {name: msgspec.json.decode(text) for name, text in rows.items()}
+        return _documents(rows)[0]
 
     def run(self, run: str) -> dict[str, Any] | None:
         """One run state."""
         with reachable("run"):
             text = cast("bytes | None", self._client.hget(self._keys.runs, run))
-        return msgspec.json.decode(text) if text is not None else None
+        if text is None:
+            return None
+        states, broken = _documents({run: text})
+        if broken:
+            raise SpecError([Problem(f"run {run}", "a run state as JSON", broken[run])])
+        return states[run]
 
     def latest_run(self, experiment: str) -> dict[str, Any] | None:
         """The latest run of an experiment."""
@@ -125,18 +131,35 @@ class FlagStore:
         ]
         for name, text in change.files.items():
             arguments += [name, text]
-        tables = [keys.flags, keys.revisions, keys.runs, keys.experiments, keys.files, keys.audit, keys.token, keys.meta]
+        tables = [
+            keys.flags,
+            keys.revisions,
+            keys.runs,
+            keys.experiments,
+            keys.files,
+            keys.audit,
+            keys.token,
+            keys.meta,
+        ]
         answer = self._put(tables, arguments)
         if answer[0] == b"STALE" and flag is not None:
-            raise StaleRevision(f"flag {flag.route}", flag.revision - 1, int(answer[1]), _flag_difference(answer[2], flag))
+            raise StaleRevision(
+                f"flag {flag.route}", flag.revision - 1, int(answer[1]), _flag_difference(answer[2], flag)
+            )
         if answer[0] == b"MOVED" and run is not None:
-            raise StaleRevision(f"run {run['run']}", run["version"] - 1, int(answer[1]), _run_difference(answer[2], run))
+            raise StaleRevision(
+                f"run {run['run']}", run["version"] - 1, int(answer[1]), _run_difference(answer[2], run)
+            )
 
-    def audit(self, count: int = 200, *, run: str | None = None, route: str | None = None) -> list[dict[str, Any]]:
+    def audit(
+        self, count: int = 200, *, run: str | None = None, route: str | None = None
+    ) -> list[dict[str, Any]]:
         """The latest entries of the audit log, newest first, of one run or route if asked."""
         with reachable("audit"):
             rows: Any = self._client.xrevrange(self._keys.audit, count=5000 if run or route else count)
-        entries = [{"id": entry_id.decode(), **msgspec.json.decode(fields[b"entry"])} for entry_id, fields in rows]
+        entries = [
+            {"id": entry_id.decode(), **msgspec.json.decode(fields[b"entry"])} for entry_id, fields in rows
+        ]
         wanted = [e for e in entries if run in (None, e.get("run")) and route in (None, e.get("route"))]
         return wanted[:count]
 
@@ -149,11 +172,12 @@ class FlagStore:
         """Who is alive; those long silent are forgotten."""
         with reachable("heartbeats"):
             rows = _text_keys(self._client.hgetall(self._keys.gateways))
-            alive = {writer: msgspec.json.decode(text) for writer, text in rows.items()}
-            gone = [writer for writer, row in alive.items() if now - row["time"] > 10 * max_age_ms]
+            alive, broken = _documents(rows)
+            ages = {writer: now - int(row.get("time", 0)) for writer, row in alive.items()}
+            gone = [*broken, *(writer for writer, age in ages.items() if age > 10 * max_age_ms)]
             if gone:
                 self._client.hdel(self._keys.gateways, *gone)
-        return [row for row in alive.values() if now - row["time"] <= max_age_ms]
+        return [row for writer, row in alive.items() if ages[writer] <= max_age_ms]
 
 
 def parse_flags(texts: Mapping[str, bytes]) -> tuple[dict[str, Flag], dict[str, str]]:
@@ -166,6 +190,18 @@ def parse_flags(texts: Mapping[str, bytes]) -> tuple[dict[str, Flag], dict[str, 
         except SpecError as problem:
             corrupt[route] = str(problem)
     return flags, corrupt
+
+
+def _documents(texts: Mapping[str, bytes]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """JSON objects that can be read, and why the others cannot."""
+    read: dict[str, dict[str, Any]] = {}
+    broken: dict[str, str] = {}
+    for name, text in texts.items():
+        try:
+            read[name] = msgspec.json.decode(text, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+            broken[name] = str(problem)
+    return read, broken
 
 
 def _text_keys(rows: Any) -> dict[str, bytes]:

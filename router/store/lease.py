@@ -13,7 +13,9 @@ from router.store.scripts import Script
 class Lease:
     """The lease as one would-be leader sees it."""
 
-    def __init__(self, client: redis.Redis, keys: Keys, owner: str, ttl_ms: int, now: Callable[[], int]) -> None:
+    def __init__(
+        self, client: redis.Redis, keys: Keys, owner: str, ttl_ms: int, now: Callable[[], int]
+    ) -> None:
         self.owner = owner
         self._keys = keys
         self._ttl_ms = ttl_ms

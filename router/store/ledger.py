@@ -21,6 +21,7 @@ START = b"0-0"
 DIGEST_OCTETS = 8
 TRIM_STEP = 1000
 DEAD_KEPT = 1000
+DEAD_FIELDS = 100
 
 
 @dataclass(slots=True)
@@ -69,9 +70,13 @@ class Ledger:
     def load(self) -> Book:
         """Where the fold stands."""
         with reachable("load"):
-            cursor, state = cast("list[bytes | None]", self._client.hmget(self._keys.cursor, ["cursor", "state"]))
+            cursor, state = cast(
+                "list[bytes | None]", self._client.hmget(self._keys.cursor, ["cursor", "state"])
+            )
             moments: Any = self._client.hgetall(self._keys.moments)
-        return Book(cursor or START, state or b"", {name.decode(): int(value) for name, value in moments.items()})
+        return Book(
+            cursor or START, state or b"", {name.decode(): int(value) for name, value in moments.items()}
+        )
 
     def read(self, cursor: bytes, count: int) -> list[tuple[bytes, Mapping[bytes, bytes]]]:
         """At most ``count`` entries after the cursor."""
@@ -108,7 +113,9 @@ class Ledger:
             StoreUnavailable: it may or may not have been written; load again.
         """
         gone = [member(unit) for unit, time in batch.due.items() if time is None]
-        due: list[Any] = [x for unit, time in batch.due.items() if time is not None for x in (time, member(unit))]
+        due: list[Any] = [
+            x for unit, time in batch.due.items() if time is not None for x in (time, member(unit))
+        ]
         units: list[Any] = [x for unit, record in batch.units.items() for x in (member(unit), record)]
         moments: list[Any] = [x for name, value in batch.moments.items() for x in (name, str(value))]
         arguments: list[Any] = [str(token), expected, cursor, state]
@@ -118,7 +125,9 @@ class Ledger:
         keys = self._keys
         answer = self._fold([keys.cursor, keys.units, keys.due, keys.moments], arguments)
         if answer[0] == b"MOVED":
-            raise Fenced(f"fold: the cursor of {self.run} stands at {answer[1].decode()}, not {expected.decode()}")
+            raise Fenced(
+                f"fold: the cursor of {self.run} stands at {answer[1].decode()}, not {expected.decode()}"
+            )
 
     def trim(self, cursor: bytes) -> None:
         """Forget entries up to the cursor, in steps that never block Redis for long."""
@@ -127,7 +136,7 @@ class Ledger:
 
     def dead_letter(self, entry_id: bytes, fields: Mapping[bytes, bytes], reason: str) -> None:
         """Keep an entry that cannot be read, with the reason; an entry already kept is not kept twice."""
-        kept: list[Any] = [x for pair in fields.items() for x in pair]
+        kept: list[Any] = [x for pair in list(fields.items())[:DEAD_FIELDS] for x in pair]
         self._dead([self._keys.dead], [entry_id, DEAD_KEPT, *kept, b"reason", reason.encode()])
 
 

@@ -39,7 +39,9 @@ class Script:
             answer = self._script(keys=keys, args=arguments)
         if isinstance(answer, list) and answer[0] == b"WRONGTYPE":
             key, found = (part.decode() for part in answer[1:3])
-            raise StoreUnavailable(f"{self._name}: key {key} holds a {found}: somebody else writes below our prefix")
+            raise StoreUnavailable(
+                f"{self._name}: key {key} holds a {found}: somebody else writes below our prefix"
+            )
         if isinstance(answer, list) and answer[0] == b"FENCED":
             raise Fenced(f"{self._name}: a newer leader has taken over; nothing was written")
         return answer

@@ -41,7 +41,9 @@ def load_secrets(settings: Settings) -> Secrets:
         pairs = [pair.partition(":") for pair in decision_keys.split(",")]
         return Secrets({_number(n): _key(key) for n, _, key in pairs}, _key(unit_key))
     except ValueError:
-        expected = "decision_keys '1:hex,2:hex' with numbers 0 .. 255, and unit_key hex, of 16 .. 64 octets each"
+        expected = (
+            "decision_keys '1:hex,2:hex' with numbers 0 .. 255, and unit_key hex, of 16 .. 64 octets each"
+        )
         raise SpecError([Problem("secrets", expected, "a value that is kept secret")]) from None
 
 
@@ -63,7 +65,10 @@ def _kept(folder: Path) -> dict[str, str]:
     path = folder / "secrets.json"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
-        made = {"decision_keys": f"1:{secrets.token_hex(KEY_OCTETS)}", "unit_key": secrets.token_hex(KEY_OCTETS)}
+        made = {
+            "decision_keys": f"1:{secrets.token_hex(KEY_OCTETS)}",
+            "unit_key": secrets.token_hex(KEY_OCTETS),
+        }
         scratch = folder / f"secrets.{secrets.token_hex(8)}.new"
         with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(made, file)
@@ -77,4 +82,6 @@ def _kept(folder: Path) -> dict[str, str]:
         return {name: str(kept[name]) for name in ("decision_keys", "unit_key")}
     except (ValueError, KeyError, TypeError):
         hint = "restore it, or remove it: then new keys are made and old decision ids are refused"
-        raise SpecError([Problem(str(path), "decision_keys and unit_key as JSON", "something else", hint)]) from None
+        raise SpecError(
+            [Problem(str(path), "decision_keys and unit_key as JSON", "something else", hint)]
+        ) from None

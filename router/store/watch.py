@@ -2,7 +2,7 @@
 
 After each (re)connection everything is compared anew, so that a lost message costs one poll at most. A flag that
 cannot be read leaves its last good predecessor in place. A store that was wiped or exchanged is recognised by its
-identity, and an empty one never replaces what routes now.
+identity: the flags that it has are taken, those that it lacks stay.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Listener(Protocol):
         """A flag cannot be read; its last good predecessor stays."""
 
     def wiped(self) -> None:
-        """The store is empty though flags are held; they stay."""
+        """The store lacks flags that are held, and was wiped or exchanged; they stay until it has them again."""
 
     def reached(self, reachable: bool) -> None:
         """Whether Redis answered the last question."""
@@ -54,6 +54,7 @@ class FlagWatch:
         self._keys = keys
         self._listener = listener
         self._poll_s = poll_ms / 1000
+        self._lacking: set[str] = set()
 
     async def run(self) -> None:
         """Follow until cancelled; a dead Redis is asked again with growing pauses."""
@@ -93,17 +94,21 @@ class FlagWatch:
             pipe.hgetall(self._keys.revisions)
             pipe.hget(self._keys.meta, "store_id")
             rows, identity = await pipe.execute()
-        found = {route.decode(): int(revision) for route, revision in rows.items()}
+        found = {route.decode(): _number(revision) for route, revision in rows.items()}
         held = self._listener.revisions()
         store_id = identity.decode() if identity else ""
         same = store_id == self._listener.store_id
+        if not same:
+            # A store that lost its data looks like another one: what it lacks was hardly taken away on purpose.
+            self._lacking = set(held)
+        self._lacking &= set(held) - set(found)
+        if self._lacking or (held and not found):
+            self._listener.wiped()
         if not found:
-            if held:
-                self._listener.wiped()
             return
-        # Within one store a revision never goes back; another store is taken as it is.
-        wanted = [route for route, revision in found.items() if not same or revision > held.get(route, 0)]
-        gone = set(held) - set(found)
+        # A revision also goes back, where the store lost its last writes: what it holds now is the truth.
+        wanted = [route for route, revision in found.items() if not same or revision != held.get(route, 0)]
+        gone = set(held) - set(found) - self._lacking
         if not wanted and not gone and same:
             return
         flags, corrupt = await self._fetch(wanted)
@@ -117,3 +122,8 @@ class FlagWatch:
         with reachable("fetch"):
             texts: Any = await self._client.hmget(self._keys.flags, routes)
         return parse_flags({route: text or b"" for route, text in zip(routes, texts, strict=True)})
+
+
+def _number(text: bytes) -> int:
+    """A revision; one that is no number never equals a held one, so its flag is fetched and judged."""
+    return int(text) if text.isdigit() else -1
