@@ -140,8 +140,9 @@ def _step(run: Mapping[str, Any], flag: Flag, now: int, step: int, action: Actio
     sentence = f"{_name(run)} goes to {before}{to['traffic'] / 10_000:g} % of traffic: {reason.value}"
     new_flag = flag.with_coverage(run["run"], to["coverage"]).with_revision(flag.revision + 1)
     history = [*run["coverage"], [now, new_flag.revision, to["coverage"]]]
-    changes = {"step": step, "step_since": now, "coverage": history}
-    return _written(run, new_flag, now, action, reason, sentence, **changes)
+    return _written(
+        run, new_flag, now, action, reason, sentence, step=step, step_since=now, coverage=history
+    )
 
 
 def _hold(run: Mapping[str, Any], reason: Reason, why: str) -> Decision:
@@ -177,6 +178,8 @@ def _written(
     **changes: Any,
 ) -> Decision:
     new_run = _moved(run, action, reason, sentence, actor) | changes
+    if action in (Action.PAUSE, Action.RESUME):
+        new_run["reason"] = run["reason"]  # why it is held does not change by pausing it
     if new_run["decision"]:
         new_run["decision"] |= {"time": now}
     moved = flag if action not in (Action.GO_ON, Action.PAUSE, Action.RESUME) else None
@@ -211,7 +214,7 @@ def act(action: str, run: Mapping[str, Any], flag: Flag, now: int, actor: str, r
         if run["paused"] is paused:
             raise IllegalMove("paused" if paused else "not paused", action)
         sentence = f"{_name(run)} {'paused' if paused else 'resumed'} {said}"
-        return _written(run, flag, now, move, Reason.PERSON, sentence, actor=actor, paused=paused, reason=run["reason"])
+        return _written(run, flag, now, move, Reason.PERSON, sentence, actor=actor, paused=paused)
     words = {Action.PROMOTE: "PROMOTED", Action.ROLLBACK: "ROLLED BACK"}[move]
     sentence = f"{_name(run)} {words} at {_share(run)} {said}"
     return _end(run, flag, now, move, Reason.PERSON, sentence, actor)

@@ -1,0 +1,177 @@
+"""The loop: one leader, one tick after another; the only clock of decisions.
+
+A tick renews the lease, folds what has arrived for each live run, looks at most once per ``look_ms``, and writes what
+was decided with the fencing token. Whatever fails is dropped whole and read anew at the next tick.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from router.controller.archive import Archive
+from router.controller.fold import Fold
+from router.controller.look import health_of, look
+from router.errors import Fenced, PointsmanError, StaleRevision, StoreUnavailable
+from router.flag import Flag
+from router.lifecycle import FINAL
+from router.local.parent import die_with_parent
+from router.settings import Settings
+from router.store.connect import connect
+from router.store.flags import FlagStore
+from router.store.keys import Keys
+from router.store.lease import Lease
+from router.store.ledger import Ledger
+
+TICK_S = 0.1
+FOLD_BATCHES_PER_TICK = 50
+ARCHIVE_EVERY_MS = 2000
+HEARTBEAT_EVERY_MS = 1000
+
+log = logging.getLogger("pointsman.controller")
+
+
+def now_ms() -> int:
+    """Wall-clock time in whole milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Controller:
+    """One controller; it acts only while it holds the lease."""
+
+    def __init__(self, client: redis.Redis, settings: Settings, clock: Callable[[], int] = now_ms) -> None:
+        keys = Keys(settings.prefix)
+        self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.settings = settings
+        self.store = FlagStore(client, keys)
+        self.lease = Lease(client, keys, self.owner, settings.lease_ms, clock)
+        self.token: int | None = None
+        self._client = client
+        self._keys = keys
+        self._clock = clock
+        self._folds: dict[str, Fold] = {}
+        self._archives: dict[str, Archive] = {}
+        self._archived = 0
+        self._beat = 0
+
+    def tick(self) -> bool:
+        """One pass; False when another controller leads.
+
+        Raises:
+            StoreUnavailable: Redis gave no good answer; everything is read anew at the next tick.
+        """
+        try:
+            token = self.lease.acquire()
+            if token != self.token:
+                self._folds.clear()
+            self.token = token
+            if token is None:
+                return False
+            self._heartbeat()
+            live = self.store.live()
+            for run in live.runs.values():
+                flag = live.flags.get(run["route"])
+                if run["state"] not in FINAL and flag is not None:
+                    self._run(run, flag, token)
+                else:
+                    self._folds.pop(run["run"], None)
+            return True
+        except Fenced as problem:
+            log.warning("%s", problem)
+            self._folds.clear()
+            return False
+        except StoreUnavailable:
+            self._folds.clear()
+            raise
+
+    def _run(self, run: dict[str, Any], flag: Flag, token: int) -> None:
+        fold = self._folds.get(run["run"])
+        if fold is None:
+            ledger = Ledger(self._client, self._keys, run["run"])
+            fold = self._folds[run["run"]] = Fold(ledger, run, token)
+        fold.coverage = run["coverage"]
+        settings = self.settings
+        for _ in range(FOLD_BATCHES_PER_TICK):
+            if not fold.advance(self._clock(), settings.writer_silence_ms, settings.gap_wait_ms):
+                break
+        now = self._clock()
+        last = (run["look"] or {}).get("time", 0)
+        if now - last >= settings.look_ms:
+            self._look(run, flag, fold, token, now)
+        if now - self._archived >= ARCHIVE_EVERY_MS:
+            self._archived = now
+            self._archive(run["run"], fold)
+
+    def _look(self, run: dict[str, Any], flag: Flag, fold: Fold, token: int, now: int) -> None:
+        health = health_of(fold, now, self.settings.lag_limit_ms, self.settings.writer_silence_ms)
+        decision, change = look(run, flag, fold, health, now, ready=self._ready(run, now))
+        try:
+            self.store.commit(
+                type(change)(change.audit, change.flag, change.run, change.files, token=token)
+            )
+        except StaleRevision as problem:
+            log.info("somebody was faster: %s", problem)  # the next tick reads what they wrote
+            return
+        if change.audit:
+            log.info("%s", decision.sentence)
+
+    def _ready(self, run: dict[str, Any], now: int) -> bool:
+        """Every live gateway has seen the treatment's endpoints ready."""
+        beats = [beat for beat in self.store.heartbeats(now) if beat.get("role") == "gateway"]
+        name = f"{run['route']}/{run['treatment']}"
+        return bool(beats) and all(beat.get("ready", {}).get(name) for beat in beats)
+
+    def _archive(self, run: str, fold: Fold) -> None:
+        archive = self._archives.get(run)
+        if archive is None:
+            archive = self._archives[run] = Archive(Path(self.settings.data_dir) / "archive", run)
+        try:
+            archive.advance(fold.ledger, fold.cursor)
+        except OSError as problem:
+            log.warning("archive: %s; nothing is trimmed", problem)
+
+    def _heartbeat(self) -> None:
+        now = self._clock()
+        if now - self._beat >= HEARTBEAT_EVERY_MS:
+            self._beat = now
+            self.store.heartbeat(self.owner, {"role": "controller", "writer": self.owner, "time": now, "token": self.token})
+
+
+def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        PointsmanError: the settings name no Redis.
+    """
+    if os.environ.get("POINTSMAN_PARENT"):
+        die_with_parent()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    if not settings.redis_url:
+        raise PointsmanError("the controller needs a Redis: set REDIS_URL, or use 'pointsman up'")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    controller = Controller(connect(settings.redis_url, settings.store_timeout_ms), settings)
+    while not stop.is_set():
+        try:
+            controller.tick()
+        except StoreUnavailable as problem:
+            log.warning("%s", problem)
+        except Exception:  # the last door of the loop: logged, and the next tick reads everything anew
+            log.exception("a tick failed")
+        stop.wait(TICK_S)
+    if controller.token is not None:
+        try:
+            controller.lease.release()
+        except StoreUnavailable:
+            log.warning("the lease was not given back; it ends by itself")
