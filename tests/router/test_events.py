@@ -1,0 +1,212 @@
+"""Packed events: what is encoded is decoded, and every torn or poisoned entry is one clear error."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.errors import SpecError
+from router.events import (
+    ARM_MASK,
+    BUCKET_BITS,
+    BUCKET_MASK,
+    ERROR,
+    EXPOSURE,
+    FACTS_SHIFT,
+    FALLBACK,
+    LATENCY_MAX_US,
+    OUTCOME,
+    REFUSED,
+    SLOW,
+    Entry,
+    OutcomeRows,
+    RequestRows,
+    decode,
+    encode,
+    key_digest,
+    pack_where,
+    to_fixed,
+)  # fmt: skip
+
+u64, i64, u32 = st.integers(0, 2**64 - 1), st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**32 - 1)
+count = st.integers(0, 2**53)
+
+
+def wire(entry: Entry) -> dict[bytes, bytes]:
+    return {name.encode(): octets for name, octets in encode(entry).items()}
+
+
+def rows(table: RequestRows | OutcomeRows) -> list[tuple[int, ...]]:
+    columns = ("unit", "time", "where", "latency")
+    if isinstance(table, OutcomeRows):
+        columns = ("unit", "metric", "value", "time", "asked", "key", "arm")  # type: ignore[assignment]
+    return list(zip(*(getattr(table, column) for column in columns), strict=True))
+
+
+def sample() -> Entry:
+    entry = Entry(
+        "host-1-2-ab", 7, 1, 9, 1_764_000_000_000, 1_763_999_999_900, (3, 4), names=("corrected", "seconds")
+    )
+    entry.requests.append(2**64 - 1, 17, pack_where(999_999, 1, EXPOSURE | OUTCOME), LATENCY_MAX_US)
+    entry.requests.append(5, 18, pack_where(0, 0, EXPOSURE), 0)
+    entry.outcomes.append(5, 1, to_fixed(-2.5), 1_764_000_000_001, -1, key_digest("k"), -1)
+    return entry
+
+
+@given(
+    st.lists(st.tuples(u64, u32, u32, u32), max_size=30),
+    st.lists(st.tuples(u64, st.integers(0, 1), i64, i64, i64, u64, st.integers(-1, 63)), max_size=30),
+    st.tuples(count, count), count, count,
+)  # fmt: skip
+def test_what_is_encoded_is_decoded(
+    requests: list[tuple[int, int, int, int]],
+    outcomes: list[tuple[int, int, int, int, int, int, int]],
+    dropped: tuple[int, int], seq: int, until: int,
+) -> None:  # fmt: skip
+    entry = Entry("writer", seq, 1, 2, until, 3, dropped, names=("a", "é"))
+    for request in requests:
+        entry.requests.append(*request)
+    for outcome in outcomes:
+        entry.outcomes.append(*outcome)
+    read = decode(wire(entry))
+    assert rows(read.requests) == requests
+    assert rows(read.outcomes) == outcomes
+    assert (read.writer, read.seq, read.epoch, read.revision, read.until, read.base, read.dropped, read.names) == (
+        "writer", seq, 1, 2, until, 3, dropped, ("a", "é"),
+    )  # fmt: skip
+
+
+def test_the_wire_form_is_frozen() -> None:
+    assert {name: octets.hex() for name, octets in encode(sample()).items()} == {
+        "h": "9901ab686f73742d312d322d6162070109cf0000019ab697e800cf0000019ab697e79c92030492a9636f72726563746564"
+        "a77365636f6e6473",
+        "ru": "ffffffffffffffff0500000000000000",
+        "rt": "1100000012000000",
+        "rw": "3f421f0c00000004",
+        "rl": "ffffffff00000000",
+        "ou": "0500000000000000",
+        "om": "0100",
+        "ov": "60dad9ffffffffff",
+        "ot": "01e897b69a010000",
+        "oa": "ffffffffffffffff",
+        "ok": "91865e0b720f879b",
+        "ox": "ff",
+    }
+
+
+def test_a_request_row_takes_twenty_octets() -> None:
+    entry = Entry("w", 1, 1, 1, 1)
+    small = sum(map(len, encode(entry).values()))
+    for _ in range(100):
+        entry.requests.append(1, 1, 1, 1)
+    assert sum(map(len, encode(entry).values())) - small == 2_000
+
+
+def test_an_empty_entry_is_only_its_head() -> None:
+    assert list(encode(Entry("w", 1, 1, 1, 5))) == ["h"]
+    read = decode(wire(Entry("w", 1, 1, 1, 5)))
+    assert (len(read.requests), len(read.outcomes), read.until) == (0, 0, 5)
+
+
+@given(st.integers(0, 999_999), st.integers(0, 63), st.integers(0, 63))
+def test_bucket_arm_and_facts_do_not_touch_each_other(bucket: int, arm: int, facts: int) -> None:
+    where = pack_where(bucket, arm, facts)
+    assert where < 2**32
+    assert (where & BUCKET_MASK, where >> BUCKET_BITS & ARM_MASK, where >> FACTS_SHIFT) == (
+        bucket,
+        arm,
+        facts,
+    )
+
+
+def test_each_fact_has_its_own_bit() -> None:
+    assert (EXPOSURE, OUTCOME, ERROR, SLOW, REFUSED, FALLBACK) == (1, 2, 4, 8, 16, 32)
+
+
+def head(**changes: Any) -> bytes:
+    fields: dict[str, Any] = {
+        "format": 1, "writer": "w", "seq": 1, "epoch": 1, "revision": 1, "until": 1, "base": 1, "dropped": (0, 0),
+        "names": ("m",),
+    }  # fmt: skip
+    return msgspec.msgpack.encode(list({**fields, **changes}.values()))
+
+
+REQUESTS = {b"ru": b"\0" * 8, b"rt": b"\0" * 4, b"rw": b"\0" * 4, b"rl": b"\0" * 4}
+OUTCOMES = {
+    b"ou": b"\0" * 8, b"om": b"\0" * 2, b"ov": b"\0" * 8, b"ot": b"\0" * 8, b"oa": b"\0" * 8, b"ok": b"\0" * 8, b"ox": b"\0",
+}  # fmt: skip
+POISON: dict[str, dict[bytes, bytes]] = {
+    "nothing": {},
+    "no head": dict(REQUESTS),
+    "empty head": {b"h": b""},
+    "head of noise": {b"h": b"\xff\xfe\xfd"},
+    "head with torn text": {b"h": head()[:-1]},
+    "head that is no text": {b"h": head().replace(b"\xa1w", b"\xa1\xff")},
+    "head of nested lists": {b"h": b"\x91" * 100_000},
+    "head that promises too much": {b"h": b"\xdd\xff\xff\xff\xff"},
+    "another format": {b"h": head(format=2)},
+    "one field more": {b"h": msgspec.msgpack.encode([*msgspec.msgpack.decode(head()), 1])},
+    "no writer": {b"h": head(writer="")},
+    "endless writer": {b"h": head(writer="w" * 256)},
+    "negative sequence": {b"h": head(seq=-1)},
+    "time beyond counting": {b"h": head(until=2**63)},
+    "negative base": {b"h": head(base=-5)},
+    "negative drops": {b"h": head(dropped=(-1, 0))},
+    "drops of one arm": {b"h": head(dropped=(1,))},
+    "fractional time": {b"h": head(until=1.5)},
+    "torn request column": {b"h": head(), **REQUESTS, b"ru": b"\0" * 7},
+    "short request column": {b"h": head(), **REQUESTS, b"rl": b""},
+    "long request column": {b"h": head(), **REQUESTS, b"rl": b"\0" * 8},
+    "metric without a name": {b"h": head(), **OUTCOMES, b"om": b"\1\0"},
+    "no names at all": {b"h": head(names=()), **OUTCOMES},
+    **{
+        f"no {name.decode()}": {b"h": head(), **{k: v for k, v in REQUESTS.items() if k != name}}
+        for name in REQUESTS
+    },
+    **{
+        f"no {name.decode()}": {b"h": head(), **{k: v for k, v in OUTCOMES.items() if k != name}}
+        for name in OUTCOMES
+    },
+}
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_poison_is_one_clear_error(name: str) -> None:
+    with pytest.raises(SpecError, match=r"^entry\.\w+: expected "):
+        decode(POISON[name])
+
+
+def test_the_samples_of_poison_differ_from_good_entries_only_in_the_poison() -> None:
+    assert len(decode({b"h": head(), **REQUESTS, **OUTCOMES}).requests) == 1
+
+
+@given(st.data())
+def test_an_entry_with_one_octet_changed_decodes_or_is_refused(data: st.DataObject) -> None:
+    fields = wire(sample())
+    name = data.draw(st.sampled_from(sorted(fields)))
+    octets = bytearray(fields[name])
+    octets[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(SpecError):
+        decode({**fields, name: bytes(octets)})
+
+
+def test_values_are_whole_numbers_of_millionths() -> None:
+    assert [to_fixed(value) for value in (0, 1, True, 0.25, -1.5, 1e-7, 10**12)] == [
+        0, 1_000_000, 1_000_000, 250_000, -1_500_000, 0, 10**18,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**12 + 1, -1e13, 10**400])
+def test_what_is_no_finite_moderate_number_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="expected a"):
+        to_fixed(value)
+
+
+def test_the_digest_of_a_key_is_frozen() -> None:
+    assert key_digest("visit-1/right") == 430356448442291205
