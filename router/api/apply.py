@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
+from pydantic import Field
 
 from router.api.bodies import Body, read_body
 from router.api.plane import Plane, plane
 from router.document import Document, load
-from router.errors import SpecError, StaleRevision
+from router.errors import Problem, SpecError, StaleRevision
 from router.experiment import parse_documents
 from router.flag import Flag
 from router.plan import Change as PlannedChange
@@ -22,6 +23,7 @@ from router.plan import Plan, Planner
 from router.store.flags import Change, Live, differences
 
 STALE_ANSWER = 412
+WRITES_TRIED = 3
 
 views = Blueprint("apply", __name__)
 
@@ -39,40 +41,50 @@ class ApplyBody(Body):
     files: list[File]
     actor: str = "api"
     reason: str = ""
-    expected: dict[str, int] = {}
+    expected: dict[str, int] = Field(default_factory=dict)
 
 
 @views.post("/v1/apply")
 def apply() -> Response:
     """Plan the files, and unless it is a dry run, do what the plan says."""
     body = read_body(ApplyBody)
-    here = plane()
+    dry = request.args.get("dry_run", "0") not in ("", "0", "false")
     documents = _documents(body.files)
+    for tried in range(WRITES_TRIED):
+        try:
+            return jsonify(_apply(plane(), body, documents, dry=dry))
+        except StaleRevision as problem:
+            # The controller writes a live run once a second; a flag that moved is somebody else's decision.
+            if not problem.what.startswith("run ") or tried == WRITES_TRIED - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _apply(here: Plane, body: ApplyBody, documents: list[Document], *, dry: bool) -> dict[str, Any]:
     live = here.store.live()
     _hold_to(live, body.expected, here)
     routes, experiments = parse_documents(documents, known_routes=live.flags)
     planner = Planner(live.flags, live.runs, live.latest, live.files, here.now())
     plan = planner.plan(routes, experiments)
-    dry = request.args.get("dry_run", "0") not in ("", "0", "false")
     if not dry:
         _commit(here, live, plan, body.actor, body.reason)
-    flags = live.flags if dry else here.store.live().flags
-    touched = {change.flag.route for change in plan.changes if change.flag is not None}
-    return jsonify(
-        {
-            "changes": [change.document() for change in plan.changes],
-            "text": plan.text(),
-            "empty": plan.empty,
-            "applied": not dry and not plan.empty,
-            "revisions": {route: flags[route].revision for route in sorted(touched) if route in flags},
-        }
-    )
+    touched = {change.flag.route: change.flag for change in plan.changes if change.flag is not None}
+    revisions = {route: live.flags[route].revision for route in touched if route in live.flags}
+    if not dry:
+        revisions = {route: flag.revision for route, flag in touched.items()}
+    return {
+        "changes": [change.document() for change in plan.changes],
+        "text": plan.text(),
+        "empty": plan.empty,
+        "applied": not dry and not plan.empty,
+        "revisions": revisions,
+    }
 
 
 def _documents(files: list[File]) -> list[Document]:
     """All documents of all files; the problems of every file at once."""
     documents: list[Document] = []
-    problems = []
+    problems: list[Problem] = []
     for file in files:
         try:
             documents += load(file.text, file.name)

@@ -53,15 +53,19 @@ def _same_site() -> None:
     settings = plane().settings
     host = urlsplit(f"//{request.host}").hostname or ""
     known = {"localhost", "127.0.0.1", "::1", urlsplit(settings.api_url).hostname}
-    if not settings.token and is_loopback(settings.api_bind) and not settings.api_bind.startswith("unix:"):
-        # A name of another site that resolves to this machine (DNS rebinding) is not a name of ours.
-        if host not in known and not host.startswith("127."):
-            raise Refused("foreign_host", f"host {host!r} is not a name of this API; set api_url to use it", 403)
+    bind = settings.api_bind
+    # Open to this machine only: a name of another site that resolves to it (DNS rebinding) is not a name of ours.
+    open_here = not settings.token and is_loopback(bind) and not bind.startswith("unix:")
+    if open_here and host not in known and not host.startswith("127."):
+        raise Refused("foreign_host", f"host {host!r} is not a name of this API; set api_url to use it", 403)
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site", "none")
-    if (origin is not None and urlsplit(origin).netloc != request.host) or site not in ("same-origin", "none"):
+    if (origin is not None and urlsplit(origin).netloc != request.host) or site not in (
+        "same-origin",
+        "none",
+    ):
         raise Refused("foreign_origin", "a page of another site may not change anything here", 403)
 
 
@@ -78,7 +82,9 @@ def _seal(key: bytes, text: str) -> str:
 def _session_is_right(cookie: str) -> bool:
     until, _, seal = cookie.partition(".")
     fresh = until.isascii() and until.isdigit() and len(until) < 20 and int(until) > plane().now()
-    return fresh and hmac.compare_digest(seal.encode(), _seal(plane().settings.token.encode(), until).encode())
+    return fresh and hmac.compare_digest(
+        seal.encode(), _seal(plane().settings.token.encode(), until).encode()
+    )
 
 
 @views.route("/login", methods=["GET", "POST"])

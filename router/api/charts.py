@@ -38,7 +38,12 @@ def svg(width: int, height: int, title: str, parts: Iterable[str], class_: str, 
     """A picture with its words."""
     words = [tag("title", title), *([tag("desc", about)] if about else [])]
     return tag(
-        "svg", joined([*words, *parts]), viewBox=f"0 0 {width} {height}", role="img", class_=class_, aria_label=title
+        "svg",
+        joined([*words, *parts]),
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+        class_=class_,
+        aria_label=title,
     )
 
 
@@ -97,8 +102,15 @@ def lanes(rows: Sequence[Mapping[str, Any]], coverage: int) -> Markup:
         filled = row["share"] * coverage // PPM
         parts.append(tag("rect", x=x + 1, y=6, width=w - 2, height=34, rx=4, class_=f"lane {row['role']}"))
         parts.append(
-            tag("rect", x=x + 1, y=6, width=max(0.0, filled * width / PPM - 2), height=34, rx=4,
-                class_=f"filled {row['role']}")
+            tag(
+                "rect",
+                x=x + 1,
+                y=6,
+                width=max(0.0, filled * width / PPM - 2),
+                height=34,
+                rx=4,
+                class_=f"filled {row['role']}",
+            )
         )
         words.append(f"{row['arm']}: {share(filled)} of a lane of {share(row['share'])}")
     return svg(width, height, "Enrolled: " + "; ".join(words), parts, "lanes")
@@ -172,7 +184,7 @@ def _ticks(low: float, high: float, wanted: int) -> list[float]:
     """Round numbers between low and high."""
     raw = (high - low) / wanted
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
+    step: float = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
     first = math.ceil(low / step)
     return [round(i * step, 12) for i in range(first, math.floor(high / step) + 1)]
 
@@ -219,7 +231,9 @@ def _mark(frame: Frame, seconds: float, text: str, class_: str, *, end: bool = F
     x = frame.x(seconds)
     line = tag("line", x1=x, y1=TOP, x2=x, y2=HIGH - BOTTOM, class_=class_)
     side = "end" if end else ""
-    return joined([line, tag("text", text, x=x - 4 if end else x + 4, y=TOP - 8, class_=f"label {side} {class_}-word")])
+    return joined(
+        [line, tag("text", text, x=x - 4 if end else x + 4, y=TOP - 8, class_=f"label {side} {class_}-word")]
+    )
 
 
 def _curves(frame: Frame, looks: Sequence[Sequence[Any]], begun: int) -> Iterable[Markup]:
@@ -231,7 +245,11 @@ def _curves(frame: Frame, looks: Sequence[Sequence[Any]], begun: int) -> Iterabl
         yield tag("polygon", points=_points([*over, *under]), class_="band")
         for edge in (over, under):
             yield tag("polyline", points=_points(edge), class_="band-edge")
-    yield tag("polyline", points=_points([(x, frame.y(look[1])) for x, look in zip(xs, looks, strict=True)]), class_="curve")
+    yield tag(
+        "polyline",
+        points=_points([(x, frame.y(look[1])) for x, look in zip(xs, looks, strict=True)]),
+        class_="curve",
+    )
     yield tag("circle", cx=xs[-1], cy=frame.y(looks[-1][1]), r=4.5, class_="now")
 
 
@@ -241,10 +259,16 @@ def _points(points: Iterable[Point]) -> str:
 
 def sparkline(run: Mapping[str, Any]) -> Markup:
     """The goal's estimate over time, small."""
-    looks = [look[1] for look in run["looks"] if look[1] is not None]
+    looks: list[float] = [look[1] for look in run["looks"] if look[1] is not None]
     name = run["experiment"]
     if len(looks) < 2:
-        return svg(120, 28, f"{name}: no course yet", [tag("line", x1=2, y1=14, x2=118, y2=14, class_="zero")], "spark")
+        return svg(
+            120,
+            28,
+            f"{name}: no course yet",
+            [tag("line", x1=2, y1=14, x2=118, y2=14, class_="zero")],
+            "spark",
+        )
     low, high = min(0.0, *looks), max(0.0, *looks)
     span = (high - low) or 1.0
 
@@ -263,7 +287,9 @@ def sparkline(run: Mapping[str, Any]) -> Markup:
 def scan(pixels: Sequence[int], title: str) -> Markup:
     """A scan of 8 × 8 pixels, 0 white to 16 black."""
     parts = [
-        tag("rect", x=i % 8, y=i // 8, width=1.02, height=1.02, class_=f"ink{min(16, max(0, pixel))}")
+        tag(
+            "rect", x=i % 8, y=i // 8, width=1.02, height=1.02, class_="ink", fill_opacity=min(16, pixel) / 16
+        )
         for i, pixel in enumerate(pixels)
         if pixel > 0
     ]

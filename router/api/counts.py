@@ -25,7 +25,10 @@ class Counts:
             registry=self.registry,
         )
         self.acts = Counter(
-            "pointsman_acts", "Changes made by people through this process.", ["action"], registry=self.registry
+            "pointsman_acts",
+            "Changes made by people through this process.",
+            ["action"],
+            registry=self.registry,
         )
         self.stored = Histogram(
             "pointsman_outcome_store_seconds",

@@ -55,6 +55,8 @@ def _answer(status: int, code: str, detail: dict[str, dict[str, object]]) -> Res
     if wants_json():
         response = jsonify(detail)
     else:
-        response = make_response(render_template("error.html", status=status, code=code, error=detail["error"]))
+        response = make_response(
+            render_template("error.html", status=status, code=code, error=detail["error"])
+        )
     response.status_code = status
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -11,13 +12,14 @@ from router.api.apply import audit_entry
 from router.api.bodies import Body, read_body
 from router.api.plane import Plane, plane
 from router.assignment import CompiledFlag, explain
-from router.decision import act
-from router.errors import IllegalMove, Problem, SpecError, UnknownName
+from router.errors import Problem, SpecError, StaleRevision, UnknownName
 from router.flag import Flag
 from router.store.flags import Change
 
 ACTIONS = ("promote", "rollback", "pause", "resume")
 HISTORY = 5000
+# The controller writes a live run once a second: an act that lost that race is asked anew on what is true now.
+WRITES_TRIED = 3
 
 views = Blueprint("experiments", __name__)
 
@@ -48,7 +50,9 @@ def experiments() -> Response:
     """A summary of each experiment's latest run."""
     live = plane().store.live()
     runs = [live.runs[run] for run in live.latest.values() if run in live.runs]
-    return jsonify({"experiments": [words.summary(run) for run in sorted(runs, key=lambda run: -run["started"])]})
+    return jsonify(
+        {"experiments": [words.summary(run) for run in sorted(runs, key=lambda run: -run["started"])]}
+    )
 
 
 @views.get("/v1/experiments/<name>")
@@ -138,25 +142,36 @@ def do(here: Plane, name: str, action: str, actor: str, reason: str) -> dict[str
         IllegalMove: the run's state does not allow it.
         StaleRevision: something moved meanwhile.
     """
-    empty = [Problem(field, "a text", "nothing") for field, text in (("actor", actor), ("reason", reason)) if not text.strip()]
+    empty = [
+        Problem(field, "a text", "nothing")
+        for field, text in (("actor", actor), ("reason", reason))
+        if not text.strip()
+    ]
     if empty:
         raise SpecError(empty)
+    for _ in range(WRITES_TRIED):
+        with contextlib.suppress(StaleRevision):
+            return _do(here, name, action, actor, reason)
+    return _do(here, name, action, actor, reason)
+
+
+def _do(here: Plane, name: str, action: str, actor: str, reason: str) -> dict[str, Any]:
+    # Decisions bring the statistics with them: half a second that a process which only reads need not wait.
+    from router.decision import act
+
     run = run_of(here, name)
     flag = flag_of(here, run["route"])
     decided = act(action, run, flag, here.now(), actor, reason)
-    if decided.new_flag is None and decided.new_run is None:
-        raise IllegalMove(run["state"], action, decided.sentence)
-    new_flag = decided.new_flag.with_revision(flag.revision + 1) if decided.new_flag is not None else None
-    new_run = {**(decided.new_run or run), "version": run["version"] + 1}
-    entry = audit_entry(here, actor, action, reason, run["route"], run, old=flag, new=new_flag or flag)
+    new_flag, new_run = decided.flag or flag, decided.run or run
+    entry = audit_entry(here, actor, action, reason, run["route"], run, old=flag, new=new_flag)
     entry["sentence"] = decided.sentence
-    here.store.commit(Change(entry, flag=new_flag, run=new_run))
+    here.store.commit(Change(entry, flag=decided.flag, run=decided.run))
     here.counts.acts.labels(action).inc()
     return {
         "experiment": name,
         "action": action,
         "state": new_run["state"],
-        "revision": (new_flag or flag).revision,
+        "revision": new_flag.revision,
         "sentence": decided.sentence,
     }
 

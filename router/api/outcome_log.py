@@ -180,7 +180,9 @@ class OutcomeLog:
         outcomes = OutcomeRows()
         for row in rows:
             time_ms = row.time if row.time is not None else until
-            outcomes.append(row.unit, names.index(row.metric), row.value, time_ms, row.asked, row.key, row.arm)
+            outcomes.append(
+                row.unit, names.index(row.metric), row.value, time_ms, row.asked, row.key, row.arm
+            )
         return Entry(self.writer, channel.seq, channel.epoch, 0, until, until, outcomes=outcomes, names=names)
 
     def _drain(self, run: str, channel: _Channel) -> None:

@@ -68,7 +68,9 @@ def take(plane: Plane, documents: list[Any], *, single: bool = False) -> dict[st
         StoreUnavailable: none of them is acknowledged.
     """
     if len(documents) > MOST:
-        raise Refused("too_many", f"outcomes: expected at most {MOST} in one body, found {len(documents)}", 413)
+        raise Refused(
+            "too_many", f"outcomes: expected at most {MOST} in one body, found {len(documents)}", 413
+        )
     rows: list[Row] = []
     refused: list[dict[str, Any]] = []
     not_analysed = 0
@@ -107,8 +109,12 @@ def check(plane: Plane, document: object, path: str = "") -> Row | None:
     now = plane.now()
     texts = (outcome.decision, outcome.experiment, outcome.unit, outcome.metric, outcome.key)
     if any(text is not None and not 0 < len(text) <= LONGEST_TEXT for text in texts):
-        raise SpecError([Problem(path or "outcome", f"texts of 1 to {LONGEST_TEXT} characters", "another length")])
-    subject = _by_decision(plane, outcome, now) if outcome.decision is not None else _by_unit(plane, outcome, path)
+        raise SpecError(
+            [Problem(path or "outcome", f"texts of 1 to {LONGEST_TEXT} characters", "another length")]
+        )
+    subject = (
+        _by_decision(plane, outcome, now) if outcome.decision is not None else _by_unit(plane, outcome, path)
+    )
     if subject.facts is None or not subject.analysed:
         return None
     facts = subject.facts
@@ -141,7 +147,9 @@ def _by_decision(plane: Plane, outcome: Outcome, now: int) -> Subject:
         raise Refused("unknown_run", f"decision: its run {decision.run} is not known here", 404)
     if facts is not None and now > decision.time + facts.ttl_ms:
         old = (now - decision.time) / 1000
-        message = f"decision: expected within {facts.ttl_ms / 1000:g} s (window and grace), found {old:.0f} s old"
+        message = (
+            f"decision: expected within {facts.ttl_ms / 1000:g} s (window and grace), found {old:.0f} s old"
+        )
         raise Refused("expired", message, 422)
     return Subject(facts, decision.unit, decision.time, decision.arm_index, decision.analysed)
 
@@ -169,7 +177,9 @@ def _value(kind: str, value: bool | float, path: str) -> int:
     try:
         return to_fixed(value)
     except (ValueError, OverflowError) as problem:
-        raise SpecError([Problem(path, str(problem).removeprefix("expected "), repr(value)[:40])]) from problem
+        raise SpecError(
+            [Problem(path, str(problem).removeprefix("expected "), repr(value)[:40])]
+        ) from problem
 
 
 def _time(value: int | str | None, now: int, path: str) -> int | None:
@@ -182,7 +192,9 @@ def _time(value: int | str | None, now: int, path: str) -> int | None:
         raise SpecError([Problem(path, expected, repr(value)[:40])])
     if result > now + CLOCK_SKEW_MS:
         hint = "seconds instead of milliseconds, or another time zone?"
-        raise SpecError([Problem(path, "a time that has come", f"{(result - now) / 1000:.0f} s from now", hint)])
+        raise SpecError(
+            [Problem(path, "a time that has come", f"{(result - now) / 1000:.0f} s from now", hint)]
+        )
     return result
 
 
@@ -194,4 +206,3 @@ def _moment(value: int | str) -> int | None:
     except ValueError:
         return None
     return round(moment.timestamp() * 1000) if moment.tzinfo is not None else None
-

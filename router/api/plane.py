@@ -58,7 +58,11 @@ def build(settings: Settings, client: redis.Redis, now: Callable[[], int] = wall
     secrets = load_secrets(settings)
     runs = RunBook(store)
     outcomes = OutcomeLog(
-        EventLog(client, keys), runs.live, now, limit=settings.buffer_rows, patience_s=2 * settings.store_timeout_ms / 1000
+        EventLog(client, keys),
+        runs.live,
+        now,
+        limit=settings.buffer_rows,
+        patience_s=2 * settings.store_timeout_ms / 1000,
     )
     return Plane(
         settings=settings,

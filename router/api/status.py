@@ -29,7 +29,9 @@ def readyz() -> Response:
     try:
         plane().store.flag("")
     except StoreUnavailable as problem:
-        return make_response(f"{problem}\n", 503, {"Content-Type": "text/plain; charset=utf-8", "Retry-After": "1"})
+        return make_response(
+            f"{problem}\n", 503, {"Content-Type": "text/plain; charset=utf-8", "Retry-After": "1"}
+        )
     return make_response("ready\n", {"Content-Type": "text/plain; charset=utf-8"})
 
 

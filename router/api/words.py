@@ -73,7 +73,9 @@ def sentence(run: Mapping[str, Any]) -> str:
         return str(decision["sentence"])
     evidence = run.get("evidence")
     if run["state"] == "held" and run.get("reason") and not (evidence and evidence["health"]["problems"]):
-        return f"{run['treatment']} gets no new traffic: {run['reason']}."
+        if run["step"] < 0:
+            return f"{run['treatment']} gets no traffic yet: {run['reason']}."
+        return f"{run['treatment']} keeps {share(share_of(run))} of traffic: {run['reason']}."
     if evidence is None:
         return f"{run['treatment']} has {share(share_of(run))} of traffic; no look has been taken yet."
     problems = evidence["health"]["problems"]
@@ -108,7 +110,11 @@ def what_next(run: Mapping[str, Any], now: int) -> str:
     if state == "rolled_back":
         return f"{control} serves everyone. Mend {treatment}, then apply the file with attempt: {run['attempt'] + 1}."
     if state in OF_STATE:
-        return "The gateways take over the new default arm." if state == "promoting" else "Nothing: this run is over."
+        return (
+            "The gateways take over the new default arm."
+            if state == "promoting"
+            else "Nothing: this run is over."
+        )
     if run.get("paused"):
         return "No step goes on until somebody resumes; shown harm still rolls back."
     if evidence is not None and not evidence["health"]["ok"]:
@@ -120,15 +126,28 @@ def what_next(run: Mapping[str, Any], now: int) -> str:
     waits = step_met(ramp[run["step"]], run["step_since"], now, closed)
     if run["step"] + 1 < len(ramp):
         goes = f"Step {run['step'] + 1} of {len(ramp)}: goes on to {share(ramp[run['step'] + 1]['traffic'])}"
-        return f"{goes} after {waits}." if waits else f"{goes} at the next look, if no metric stands against it."
-    missing = "; ".join(evidence["missing"]) if evidence else ""
-    waiting = waits or missing or "the evidence"
+        return (
+            f"{goes} after {waits}." if waits else f"{goes} at the next look, if no metric stands against it."
+        )
+    waiting = "; ".join(run.get("waits") or ()) or waits or "the evidence"
     return f"Last step: {treatment} is promoted when everything is shown to be within its margin. Waiting for {waiting}."
 
 
 def summary(run: Mapping[str, Any]) -> dict[str, Any]:
     """One line of a list of experiments."""
-    fields = ("experiment", "run", "route", "state", "verdict", "reason", "control", "treatment", "step", "started", "ended")
+    fields = (
+        "experiment",
+        "run",
+        "route",
+        "state",
+        "verdict",
+        "reason",
+        "control",
+        "treatment",
+        "step",
+        "started",
+        "ended",
+    )
     return {
         **{field: run.get(field) for field in fields},
         "kind": run["spec"]["kind"],
