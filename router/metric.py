@@ -1,8 +1,7 @@
-"""Metric kinds: how a unit's value becomes whole-number sums, and how the sums of two arms are compared.
+"""Metric kinds: how the sums of two arms are compared, and by which tests.
 
-One row of KINDS owns everything about a kind: the names of its sums, their update, its estimate and its four tests.
-Harm reads *running* sums (windows still open count); promotion reads *closed* ones. The file's ``kind`` picks the row,
-never the data.
+One row of KINDS owns everything about a kind: its two readings, its interval and its four tests. Harm reads *running*
+sums (windows still open count); promotion reads *closed* ones. The file's ``kind`` picks the row, never the data.
 
 To add a kind: one row, its cases in tests/router/test_metric.py, its line in config/README.md.
 """
@@ -12,139 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from router.events import FIXED_POINT
+from router.reading import BINARY, MEAN, RATIO, SHARE_OF_REPORTS, Reading, Stratum, harm_sign, information
 from stats import evalues, intervals
-from stats.estimates import (
-    Estimate,
-    mean_difference,
-    proportion_difference,
-    ratio_difference,
-    share_ratio_difference,
-)
-from stats.moments import ratio, sample
 
-Sums = Sequence[int]
-SHOWN_ALPHA = 0.05
-
-
-class Stratum(NamedTuple):
-    """The sums of both arms in one stratum, and the treatment's share of their units."""
-
-    control: Sums
-    treatment: Sums
-    share: float
-
-
-class Level(NamedTuple):
-    """A metric in one arm: units with a value, the value, and events where they are counted."""
-
-    n: int
-    value: float | None
-    events: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One way to sum units up: names of the sums, a unit's part of them, the level of an arm, the effect of two."""
-
-    names: tuple[str, ...]
-    part: Callable[[int, int], tuple[int, ...]]
-    level: Callable[[Sums], Level]
-    effect: Callable[[Sums, Sums], Estimate | None]
-
-
-def _binary_part(y: int, n: int) -> tuple[int, ...]:
-    return (1, 1 if y > 0 else 0)
-
-
-def _binary_level(sums: Sums) -> Level:
-    n, x = sums
-    return Level(n, x / n if n else None, x)
-
-
-def _binary_effect(control: Sums, treatment: Sums) -> Estimate | None:
-    return proportion_difference(control[0], control[1], treatment[0], treatment[1])
-
-
-def _mean_part(y: int, n: int) -> tuple[int, ...]:
-    return (1, y, y * y)
-
-
-def _mean_level(sums: Sums) -> Level:
-    n, sx, _ = sums
-    return Level(n, sx / (n * FIXED_POINT) if n else None)
-
-
-def _mean_effect(control: Sums, treatment: Sums) -> Estimate | None:
-    return mean_difference(sample(*control), sample(*treatment))
-
-
-def _ratio_part(y: int, n: int) -> tuple[int, ...]:
-    return (1, n, y, n * n, n * y, y * y)
-
-
-def _ratio_level(sums: Sums) -> Level:
-    n, sx, sy = sums[:3]
-    return Level(n, sy / (sx * FIXED_POINT) if sx else None)
-
-
-def _ratio_effect(control: Sums, treatment: Sums) -> Estimate | None:
-    return ratio_difference(ratio(*control), ratio(*treatment))
-
-
-def _share_effect(control: Sums, treatment: Sums) -> Estimate | None:
-    return share_ratio_difference(ratio(*control), ratio(*treatment), control[1], treatment[1])
-
-
-RATIO_NAMES = ("n", "sx", "sy", "sxx", "sxy", "syy")
-BINARY = Reading(("n", "x"), _binary_part, _binary_level, _binary_effect)
-MEAN = Reading(("n", "sx", "sxx"), _mean_part, _mean_level, _mean_effect)
-RATIO = Reading(RATIO_NAMES, _ratio_part, _ratio_level, _ratio_effect)
-SHARE_OF_REPORTS = Reading(RATIO_NAMES, _ratio_part, _ratio_level, _share_effect)
-
-
-class Information(NamedTuple):
-    """A and B of METHODS: the sums over strata of 1/se^2 and of harm/se^2, gated strata left out."""
-
-    a: float
-    b: float
-    missing: str
-
-    @property
-    def open(self) -> bool:
-        """Whether any stratum may speak."""
-        return self.a > 0
-
-
-def harm_sign(metric: dict[str, Any]) -> int:
-    """What an effect is multiplied by so that more is worse."""
-    return 1 if metric["better"] == "lower" else -1
-
-
-def information(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> Information:
-    """Evidence adds over strata before mixing; a stratum speaks only behind its own gate."""
-    sign = harm_sign(metric)
-    a = b = 0.0
-    missing = "" if strata else "units in both arms"
-    for stratum in strata:
-        estimate = reading.effect(stratum.control, stratum.treatment)
-        if estimate is None:
-            missing = missing or "a difference that varies"
-        elif not estimate.open:
-            missing = missing or estimate.missing
-        else:
-            a += estimate.information
-            b += estimate.information * estimate.effect * sign
-    return Information(a, b, "" if a > 0 else missing)
-
-
-def point(reading: Reading, strata: Sequence[Stratum]) -> float | None:
-    """The estimate to show, B/A over all strata that vary, gated or not; None when none does."""
-    pairs = [estimate for s in strata if (estimate := reading.effect(s.control, s.treatment)) is not None]
-    total = sum(estimate.information for estimate in pairs)
-    return sum(estimate.information * estimate.effect for estimate in pairs) / total if total else None
+CONTINUOUS_UNITS = 1000  # per arm over all strata before a continuous metric may promote
 
 
 def grid_unit(metric: dict[str, Any], test: str) -> float:
@@ -197,13 +69,33 @@ def rare_harm(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any
     return evalues.rate_ratio(_events(strata), ratios)
 
 
-def rare_non_inferiority(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
-    """The zero-errors rule and the gated grid, averaged; a gated grid counts as e = 1."""
-    grid = clt_non_inferiority(reading, strata, metric)
-    if metric["better"] != "lower":
+def _counts(strata: Sequence[Stratum], arm: int) -> tuple[int, int]:
+    sums = [stratum.arms[arm] for stratum in strata]
+    return sum(row[0] for row in sums), sum(row[1] for row in sums)
+
+
+def _shown_below(strata: Sequence[Stratum], arm: int, margin: float, grid: float) -> float:
+    """One arm's rate exceeds the other's by less than ``margin``: the zero-errors rule on that arm, and the grid."""
+    if margin >= 1:
         return grid
-    n, x = (sum(s.treatment[i] for s in strata) for i in (0, 1))
-    return evalues.average([evalues.rare_below_margin(n, x, metric["margin"]), grid])
+    n, x = _counts(strata, arm)
+    return evalues.average([evalues.rare_below_margin(n, x, margin), grid])
+
+
+def rare_non_inferiority(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
+    """The zero-errors rule and the gated grid, averaged; a gated grid counts as e = 1.
+
+    The rule reads the arm whose rate would have to be at least the margin: the treatment where lower is better, the
+    control where higher is.
+    """
+    arm = 1 if metric["better"] == "lower" else 0
+    return _shown_below(strata, arm, metric["margin"], clt_non_inferiority(reading, strata, metric))
+
+
+def rare_futility(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
+    """H0: benefit >= MDE, as non-inferiority with the arms exchanged."""
+    arm = 0 if metric["better"] == "lower" else 1
+    return _shown_below(strata, arm, metric["mde"], clt_futility(reading, strata, metric))
 
 
 def rare_superiority(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
@@ -212,12 +104,47 @@ def rare_superiority(reading: Reading, strata: Sequence[Stratum], metric: dict[s
     return evalues.rate_ratio(_events(strata), ratios)
 
 
+def clt_interval(
+    reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any], unit: float, alpha: float
+) -> tuple[float, float] | None:
+    """The confidence sequence of the effect, by inverting the additive grid; None behind the gate."""
+    info = information(reading, strata, metric)
+    if not info.open:
+        return None
+    return intervals.mde_grid(info.a, info.b * harm_sign(metric), unit, alpha)
+
+
+def rare_interval(
+    reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any], unit: float, alpha: float
+) -> tuple[float, float] | None:
+    """The confidence sequence of a difference of rare shares; it needs no gate.
+
+    The edge of benefit inverts the non-inferiority test. The edge of harm inverts the same function with the arms
+    exchanged, at half its alpha; the other half goes to the exact conditional test, which when it rejects "no more
+    events" lifts that edge to 0.
+    """
+    if not strata:
+        return None
+    info, sign = information(reading, strata, metric), harm_sign(metric)
+    worse, other = (1, 0) if sign > 0 else (0, 1)
+    most = intervals.rare_excess_bound(*_counts(strata, worse), info.a, info.b, unit, alpha / 2)
+    least = -intervals.rare_excess_bound(*_counts(strata, other), info.a, -info.b, unit, alpha / 4)
+    ratios = evalues.HARM_RATIOS if sign > 0 else RECIPROCALS
+    if least < 0 and evalues.rate_ratio(_events(strata), ratios) >= math.log(4 / alpha):
+        least = 0.0
+    return (least, most) if sign > 0 else (-most, -least)
+
+
 Test = Callable[[Reading, Sequence[Stratum], dict[str, Any]], float]
+Shown = Callable[[Reading, Sequence[Stratum], dict[str, Any], float, float], tuple[float, float] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of metric: its two readings and its tests. ``exact`` kinds have no gate."""
+    """One kind of metric: its two readings, its tests and its interval.
+
+    ``exact`` kinds speak without a gate; ``units`` of each arm with a closed window must be there before a promotion.
+    """
 
     name: str
     about: str
@@ -227,7 +154,24 @@ class Kind:
     non_inferiority: Test = clt_non_inferiority
     superiority: Test = clt_superiority
     futility: Test = clt_futility
+    interval: Shown = clt_interval
     exact: bool = False
+    units: int = 0
+
+    def promoting(self, strata: Sequence[Stratum], metric: dict[str, Any]) -> dict[str, float]:
+        """The tests that may promote, on closed windows; all 0 while an arm has fewer units than promotion asks."""
+        if self.units_missing(strata):
+            return dict.fromkeys(("non_inferiority", "superiority", "futility"), 0.0)
+        return {
+            "non_inferiority": self.non_inferiority(self.closed, strata, metric),
+            "superiority": self.superiority(self.closed, strata, metric),
+            "futility": self.futility(self.closed, strata, metric),
+        }
+
+    def units_missing(self, strata: Sequence[Stratum]) -> str:
+        """What a promotion still waits for, in words."""
+        least = min(_counts(strata, arm)[0] for arm in (0, 1))
+        return f"{self.units} units with a closed window in each arm (now {least})" if least < self.units else ""
 
 
 KINDS: dict[str, Kind] = {
@@ -242,20 +186,11 @@ KINDS: dict[str, Kind] = {
             rare_harm,
             rare_non_inferiority,
             rare_superiority,
+            rare_futility,
+            rare_interval,
             exact=True,
         ),
-        Kind("mean", "average over units of a number per unit", RATIO, MEAN),
-        Kind("ratio", "sum of values over number of reports, over units", RATIO, RATIO),
+        Kind("mean", "average over units of a number per unit", RATIO, MEAN, units=CONTINUOUS_UNITS),
+        Kind("ratio", "sum of values over number of reports, over units", RATIO, RATIO, units=CONTINUOUS_UNITS),
     )
 }
-
-
-def interval(
-    reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any], alpha: float = SHOWN_ALPHA
-) -> tuple[float, float] | None:
-    """The confidence sequence of the effect, by inverting the additive grid; None behind the gate."""
-    info = information(reading, strata, metric)
-    if not info.open:
-        return None
-    low, high = intervals.mde_grid(info.a, info.b * harm_sign(metric), float(metric["mde"]), alpha)
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from stats.moments import Ratio, Sample
+from stats.moments import FIXED_POINT, Sample, Totals, ratio, spread
 
 EXPECTED_EVENTS = 50  # events and non-events expected in each arm at the pooled rate
 MEAN_UNITS = 300  # units per arm of a continuous metric
@@ -63,18 +63,20 @@ def proportion_difference(n0: int, x0: int, n1: int, x1: int) -> Estimate | None
     variance = max(unpooled_variance, pooled_variance)
     if variance <= 0:
         return None
-    least = min(n0, n1) * min(pooled, 1 - pooled)
-    missing = ""
-    if least < EXPECTED_EVENTS:
-        missing = f"{EXPECTED_EVENTS} expected events and non-events in each arm (smallest now {least:.0f})"
+    missing = _events_missing(min(n0, n1), pooled)
     return Estimate(p1 - p0, math.sqrt(variance), not missing, missing)
 
 
 def mean_difference(arm0: Sample, arm1: Sample) -> Estimate | None:
     """Difference of two means with the larger of the pooled and the unpooled variance.
 
+    Args:
+        arm0: control.
+        arm1: treatment.
+
     Returns:
-        None when an arm has fewer than two observations or the variance is 0. The gate: 300 units in each arm.
+        None when an arm has fewer than two observations or the variance is 0. The gate: 300 units in each arm; a
+        promotion asks for more (``router.metric``).
 
     Not valid:
         For heavy tails without winsorising: at lognormal sigma 2 and a 5 % share even 1,000 units give 6.6 % for 5 %.
@@ -88,40 +90,64 @@ def mean_difference(arm0: Sample, arm1: Sample) -> Estimate | None:
     return _gated(arm1.mean - arm0.mean, variance, min(arm0.n, arm1.n))
 
 
-def ratio_difference(arm0: Ratio, arm1: Ratio) -> Estimate | None:
-    """Difference of two ratios of sums over units; gate as for means."""
-    if arm0.n < 2 or arm1.n < 2:
+def ratio_difference(arm0: Totals, arm1: Totals) -> Estimate | None:
+    """Difference of two ratios of sums over units, by the delta method; gate as for means.
+
+    Args:
+        arm0: totals of control, y in fixed point.
+        arm1: totals of treatment.
+
+    Returns:
+        The estimate with the larger of the pooled and the unpooled variance; None when an arm has fewer than two
+        units or no x, or the variance is 0.
+
+    Not valid:
+        Exactly: the variance is first-order, and looks of running totals are taken for Brownian motion. Increments of
+        one unit go together, which makes a crossing rarer (Slepian's inequality), never likelier.
+    """
+    if min(arm0.n, arm1.n) < 2 or not arm0.sx or not arm1.sx:
         return None
-    pooled_unit = (arm0.variance * arm0.n * arm0.n + arm1.variance * arm1.n * arm1.n) / (arm0.n + arm1.n)
-    pooled = pooled_unit * (1 / arm0.n + 1 / arm1.n)
-    return _gated(arm1.value - arm0.value, max(arm0.variance + arm1.variance, pooled), min(arm0.n, arm1.n))
+    own0, own1 = ratio(arm0), ratio(arm1)
+    unit = spread(arm0, arm0.sx, arm0.sy) + spread(arm1, arm1.sx, arm1.sy)
+    pooled = unit / (arm0.n + arm1.n - 2) * (arm0.n / arm0.sx**2 + arm1.n / arm1.sx**2)
+    return _gated(own1.value - own0.value, max(own0.variance + own1.variance, pooled), min(arm0.n, arm1.n))
 
 
-def share_ratio_difference(arm0: Ratio, arm1: Ratio, reports0: int, reports1: int) -> Estimate | None:
+def share_ratio_difference(arm0: Totals, arm1: Totals) -> Estimate | None:
     """Difference of two shares of reports, of which a unit may give several.
 
-    The gate counts as for proportions, in reports; the variance is over units, so that reports of one unit that go
-    together are not taken for independent ones.
+    Args:
+        arm0: totals of control: x its reports, y those with the event, in fixed point.
+        arm1: totals of treatment.
+
+    Returns:
+        The estimate with the larger of the unpooled variance and the one pooled about the common share, both over
+        units, so that reports of one unit that go together are not taken for independent ones. With one report a unit
+        it is ``proportion_difference``. The gate counts units, at the pooled share. None as for ``ratio_difference``.
     """
-    if arm0.n < 2 or arm1.n < 2 or not reports0 or not reports1:
+    if min(arm0.n, arm1.n) < 2 or not arm0.sx or not arm1.sx:
         return None
-    events = arm0.value * reports0 + arm1.value * reports1
-    reports = reports0 + reports1
-    rate = events / reports
-    binomial = rate * (1 - rate) * (1 / reports0 + 1 / reports1)
-    variance = max(arm0.variance + arm1.variance, binomial)
+    own0, own1 = ratio(arm0), ratio(arm1)
+    sx, sy = arm0.sx + arm1.sx, arm0.sy + arm1.sy
+    unit = (spread(arm0, sx, sy) + spread(arm1, sx, sy)) / (arm0.n + arm1.n)
+    pooled = unit * (arm0.n / arm0.sx**2 + arm1.n / arm1.sx**2)
+    variance = max(own0.variance + own1.variance, pooled)
     if variance <= 0:
         return None
-    # Units, not reports, are what is independent.
-    least = min(arm0.n, arm1.n) * min(rate, 1 - rate)
-    missing = ""
-    if least < EXPECTED_EVENTS:
-        missing = f"{EXPECTED_EVENTS} units with and without the event expected in each arm (smallest now {least:.0f})"
-    return Estimate(arm1.value - arm0.value, math.sqrt(variance), not missing, missing)
+    rate = sy / (sx * FIXED_POINT)
+    missing = _events_missing(min(arm0.n, arm1.n), rate)
+    return Estimate(own1.value - own0.value, math.sqrt(variance), not missing, missing)
+
+
+def _events_missing(units: int, rate: float) -> str:
+    least = units * min(rate, 1 - rate)
+    if least >= EXPECTED_EVENTS:
+        return ""
+    return f"{EXPECTED_EVENTS} units with and without the event expected in each arm (now {max(0.0, least):.0f})"
 
 
 def _gated(effect: float, variance: float, units: int) -> Estimate | None:
     if variance <= 0:
         return None
-    missing = "" if units >= MEAN_UNITS else f"{MEAN_UNITS} units in each arm (smallest now {units})"
+    missing = "" if units >= MEAN_UNITS else f"{MEAN_UNITS} units in each arm (now {units})"
     return Estimate(effect, math.sqrt(variance), not missing, missing)

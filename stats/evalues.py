@@ -19,7 +19,11 @@ SRM_CONCENTRATION = 10_000.0
 
 
 def log_sum_exp(terms: Iterable[float]) -> float:
-    """``log(sum(exp(t)))`` without overflow; -inf for no terms."""
+    """``log(sum(exp(t)))`` without overflow; -inf for no terms.
+
+    Args:
+        terms: natural logs; -inf stands for 0.
+    """
     values = list(terms)
     top = max(values, default=-math.inf)
     if not math.isfinite(top):
@@ -69,6 +73,15 @@ def two_sided_normal(information: float, weighted: float, null: float, variance:
         null: the effect under the null.
         variance: of the mixing distribution, fixed before the start, above 0.
 
+    Returns:
+        The log e-value; 0.0 without information.
+
+    Raises:
+        ValueError: variance is not above 0, or information is negative.
+
+    Not valid:
+        For samples below the gate of the estimate.
+
     Source:
         Howard, Ramdas, McAuliffe, Sekhon (2021), Time-uniform confidence sequences, equation 14.
     """
@@ -104,7 +117,7 @@ def rate_ratio(
         For events that come in bursts from one unit: count units with at least one event.
 
     Source:
-        Lindon, Malek (2022), Anytime-valid inference for multinomial count data, section 3, with a discrete mixture.
+        Lindon, Malek (2022), Anytime-valid inference for multinomial count data, with a discrete mixture.
     """
     totals = [0.0] * len(ratios)
     for x0, x1, share in strata:
@@ -147,10 +160,13 @@ def rare_below_margin(n: int, x: int, margin: float) -> float:
 
 
 def average(log_e: Sequence[float]) -> float:
-    """The average of e-values is an e-value, whatever their dependence.
+    """The log of the average of e-values, which is an e-value whatever their dependence.
+
+    Args:
+        log_e: at least one log e-value.
 
     Source:
-        Vovk, Wang (2021), E-values: calibration, combination and applications, section 3.
+        Vovk, Wang (2021), E-values: calibration, combination and applications.
     """
     return log_sum_exp(log_e) - math.log(len(log_e))
 
@@ -166,8 +182,11 @@ def srm(strata: Iterable[tuple[Sequence[int], Sequence[float]]], concentration: 
         The log e-value against "each unit's arm is drawn by the asked shares"; it depends on totals only, so any
         batching of the same units gives the same value. Strata multiply.
 
+    Raises:
+        ValueError: negative counts, or shares that do not add up to 1.
+
     Source:
-        Lindon, Malek (2022), Anytime-valid inference for multinomial count data, equation 11 (Dirichlet-multinomial).
+        Lindon, Malek (2022), Anytime-valid inference for multinomial count data (Dirichlet-multinomial mixture).
     """
     total = 0.0
     for counts, shares in strata:

@@ -38,7 +38,8 @@ def sample(n: int, sx: int, sxx: int, scale: int = FIXED_POINT) -> Sample:
         ValueError: the sums contradict each other (n*sxx < sx^2).
 
     Source:
-        Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance, equation 1.1; in whole numbers.
+        The textbook form of the sample variance; the cancellation that Chan, Golub, LeVeque (1983), Algorithms for
+        computing the sample variance, warn of cannot happen in whole numbers.
     """
     if n <= 0:
         return Sample(0, 0.0, 0.0)
@@ -49,13 +50,33 @@ def sample(n: int, sx: int, sxx: int, scale: int = FIXED_POINT) -> Sample:
     return Sample(n, sx / (n * scale), variance)
 
 
+class Totals(NamedTuple):
+    """Sums over units of a ratio's two parts.
+
+    Attributes:
+        n: units.
+        sx: sum of x, plain whole numbers (reports, requests).
+        sy: sum of y times ``scale``.
+        sxx: sum of x squared.
+        sxy: sum of x times y, times ``scale``.
+        syy: sum of y squared, times ``scale`` squared.
+    """
+
+    n: int
+    sx: int
+    sy: int
+    sxx: int
+    sxy: int
+    syy: int
+
+
 class Ratio(NamedTuple):
     """A ratio of sums over units and the variance of its estimate.
 
     Attributes:
         n: units, at least 0.
         value: sum of y over sum of x; 0.0 when no unit has an x.
-        variance: variance of ``value`` itself, not of one unit.
+        variance: variance of ``value`` itself, not of one unit; 0.0 when n is below 2.
     """
 
     n: int
@@ -63,31 +84,43 @@ class Ratio(NamedTuple):
     variance: float
 
 
-def ratio(n: int, sx: int, sy: int, sxx: int, sxy: int, syy: int, scale: int = FIXED_POINT) -> Ratio:
+def spread(totals: Totals, sx: int, sy: int, scale: int = FIXED_POINT) -> float:
+    """Sum over units of (y - R x)^2 about the ratio R = sy / sx, in y's unit squared.
+
+    Args:
+        totals: of the units.
+        sx: denominator of R, above 0; the totals' own, or that of both arms together.
+        sy: numerator of R, times ``scale``.
+        scale: what one unit of y is in fixed point.
+    """
+    whole = totals.syy * sx * sx - 2 * totals.sxy * sy * sx + totals.sxx * sy * sy
+    return whole / (sx * sx * scale * scale)
+
+
+def ratio(totals: Totals, scale: int = FIXED_POINT) -> Ratio:
     """Ratio of sums and its variance by the delta method on unit totals, cluster-robust.
 
     Args:
-        n: units.
-        sx: sum over units of x, plain whole numbers (reports, requests).
-        sy: sum over units of y times ``scale``.
-        sxx: sum of x squared.
-        sxy: sum of x times y, times ``scale``.
-        syy: sum of y squared, times ``scale`` squared.
+        totals: of one arm.
         scale: what one unit of y is in fixed point.
 
     Returns:
-        The ratio in y's unit per x.
+        The ratio in y's unit per x; ``var = (s_y^2 - 2 R s_xy + R^2 s_x^2) / (n mean_x^2)``.
+
+    Raises:
+        ValueError: the sums contradict each other (a negative spread).
 
     Not valid:
         Below some tens of units per arm: the variance is first-order.
 
     Source:
-        Deng, Knoblich, Lu (2018), Applying the delta method in metric analytics, equation 5.
+        Deng, Knoblich, Lu (2018), Applying the delta method in metric analytics.
     """
+    n, sx, sy = totals[:3]
+    value = sy / (sx * scale) if sx > 0 else 0.0
     if n < 2 or sx <= 0:
-        return Ratio(n, sy / (sx * scale) if sx > 0 else 0.0, 0.0)
-    # Variance of the residuals y - R x, whose mean is 0: in whole numbers after multiplying by sx twice.
-    residual = syy * sx * sx - 2 * sxy * sy * sx + sxx * sy * sy
-    mean_x = sx / n
-    variance = residual / (sx * sx) / (scale * scale) / (n - 1) / (n * mean_x * mean_x)
-    return Ratio(n, sy / (sx * scale), max(variance, 0.0))
+        return Ratio(n, value, 0.0)
+    residual = spread(totals, sx, sy, scale)
+    if residual < 0:
+        raise ValueError(f"sums contradict each other: {totals}")
+    return Ratio(n, value, residual * n / ((n - 1) * sx * sx))
