@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,8 @@ class Desk:
     app: Flask
     client: redis.Redis
     settings: Settings
-    clock: list[int] = field(default_factory=list)
+    route: str
+    file: str
 
     @property
     def plane(self) -> Plane:
@@ -107,6 +108,19 @@ def api_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]
 
 
 @pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Poll until it is so; fails when it does not become so in time."""
+
+    def wait(fact: Callable[[], object], timeout: float = 10.0) -> None:
+        deadline = time.monotonic() + timeout
+        while not fact():
+            assert time.monotonic() < deadline, "did not become true in time"
+            time.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture
 def settings(api_redis: RedisServer, tmp_path: Path) -> Settings:
     named = {
         "redis_url": api_redis.url,
@@ -123,8 +137,7 @@ def desk_of() -> Iterator[Callable[..., Desk]]:
 
     def make(settings: Settings, now: Callable[[], int] = wall_ms) -> Desk:
         client = connect(settings.redis_url, settings.store_timeout_ms)
-        desk = Desk(create_app(settings, client, now), client, settings)
-        desk.app.testing = False
+        desk = Desk(create_app(settings, client, now), client, settings, WEB_ROUTE, WEB_FILE)
         made.append(desk)
         return desk
 
