@@ -55,6 +55,7 @@ class FlagWatch:
         self._listener = listener
         self._poll_s = poll_ms / 1000
         self._lacking: set[str] = set()
+        self._first = True
 
     async def run(self) -> None:
         """Follow until cancelled; a dead Redis is asked again with growing pauses."""
@@ -101,17 +102,22 @@ class FlagWatch:
         if not same:
             # A store that lost its data looks like another one: what it lacks was hardly taken away on purpose.
             self._lacking = set(held)
-        self._lacking &= set(held) - set(found)
-        if self._lacking or (held and not found):
+        if self._lacking - set(found) or (held and not found):
             self._listener.wiped()
         if not found:
             return
-        # A revision also goes back, where the store lost its last writes: what it holds now is the truth.
-        wanted = [route for route, revision in found.items() if not same or revision != held.get(route, 0)]
+        # Revisions of two stores say nothing about each other. Within one they differ also where it lost its last
+        # writes: what it holds now is the truth.
+        anew = set(found) if self._first or not same else self._lacking
+        wanted = [
+            route for route, revision in found.items() if route in anew or revision != held.get(route, 0)
+        ]
         gone = set(held) - set(found) - self._lacking
         if not wanted and not gone and same:
             return
         flags, corrupt = await self._fetch(wanted)
+        self._first = False
+        self._lacking -= set(flags)
         for route, problem in corrupt.items():
             self._listener.corrupt(route, problem)
         self._listener.moved(flags, gone, store_id)
