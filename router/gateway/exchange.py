@@ -1,0 +1,321 @@
+"""The life of one request, top to bottom: route, connect, send, answer, record.
+
+Callbacks only: on the path that finds a pooled connection no task, future or timer is made. What goes out in one turn
+of the loop goes out in one write. Whatever happens, ``Gate.finished`` is called once for each ticket with an upstream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from router.gateway.answers import REASONS, failure
+from router.gateway.fields import HOP_BY_HOP, LAST_CHUNK, OUTCOME_FIELD, OWN, all_named, chunk, request_head
+from router.gateway.head import Head
+
+if TYPE_CHECKING:
+    from router.gateway.client import Client
+    from router.gateway.upstream import Connection
+
+REPLAY_MOST = 65_536  # octets of a request body kept for one repetition on a fresh connection
+STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, reason) for status, reason in REASONS.items()}
+FAILURES = {
+    "connect_failed": (502, "connect_failed", "the model server cannot be reached"),
+    "timeout": (504, "timeout", "the model server did not answer in time"),
+    "bad_answer": (502, "bad_answer", "the model server's answer is not valid HTTP"),
+    "truncated": (502, "truncated", "the model server closed the connection before it answered"),
+}
+
+
+class Exchange:
+    """One request on its way to an upstream and back."""
+
+    __slots__ = (
+        "_answer_chunked",
+        "_answered",
+        "_begun",
+        "_connection",
+        "_dialing",
+        "_fresh",
+        "_held",
+        "_held_octets",
+        "_out",
+        "_replayable",
+        "_send",
+        "_status",
+        "_total_deadline",
+        "client",
+        "deadline",
+        "ended",
+        "head",
+        "request_complete",
+        "request_sent",
+        "ticket",
+    )
+
+    def __init__(self, client: Client, head: Head) -> None:
+        self.client = client
+        self.head = head
+        self.ticket: Any = None
+        self.ended = False
+        self.request_complete = not head.has_body
+        self.request_sent = False
+        self.deadline = 0.0
+        self._begun = client.loop.time()
+        self._total_deadline = 0.0
+        self._connection: Connection | None = None
+        self._dialing: asyncio.Task[None] | None = None
+        self._fresh = False
+        self._held: list[bytes] = []
+        self._held_octets = 0
+        self._replayable = True
+        self._send: list[bytes] = []
+        self._out: list[bytes] = []
+        self._answered = False
+        self._answer_chunked = False
+        self._status = 0
+
+    def start(self) -> None:
+        """Ask the gate; hold the body first if it wants to see it."""
+        self.ticket = self.client.gate.route(self.head, None)
+        if not self.ticket.needs_body:
+            self._decided()
+        elif self.request_complete:
+            self._route_again(b"")
+
+    def _route_again(self, body: bytes) -> None:
+        self.ticket = self.client.gate.route(self.head, body)
+        self._decided()
+
+    def _decided(self) -> None:
+        ticket = self.ticket
+        if ticket.refusal is not None:
+            self._refuse(*ticket.refusal)
+            return
+        self._total_deadline = self._begun + ticket.total_ms / 1000
+        connection = ticket.upstream.take()
+        if connection is None:
+            self._dial()
+        else:
+            self._connected(connection)
+
+    def body(self, data: bytes) -> None:
+        """Octets of the request's body."""
+        if self.ended:
+            return
+        ticket = self.ticket
+        if ticket.needs_body:
+            self._held.append(data)
+            self._held_octets += len(data)
+            if self._held_octets > ticket.needs_body:
+                self._route_again(b"")
+            return
+        self._hold(data)
+        if self._connection is not None:
+            self._send.append(chunk(data) if self.head.chunked else data)
+
+    def _hold(self, data: bytes) -> None:
+        """Keep a small body for one repetition, and any body until there is a connection."""
+        if self._connection is not None and not self._replayable:
+            return
+        self._held.append(data)
+        self._held_octets += len(data)
+        if self._held_octets > REPLAY_MOST:
+            self._replayable = False
+            if self._connection is not None:
+                self._held.clear()
+            else:
+                self.client.pause()
+
+    def body_complete(self) -> None:
+        """The request is whole."""
+        self.request_complete = True
+        if self.ended:
+            return
+        if self.ticket.needs_body:
+            self._route_again(b"".join(self._held))
+        elif self._connection is not None and not self.request_sent:
+            if self.head.chunked:
+                self._send.append(LAST_CHUNK)
+            self.request_sent = True
+
+    def _dial(self) -> None:
+        self._fresh = True
+        self._dialing = self.client.loop.create_task(self._dialed())
+
+    async def _dialed(self) -> None:
+        try:
+            connection = await self.ticket.upstream.dial(self.client.limits.connect_s)
+        except (TimeoutError, OSError):
+            self._dialing = None
+            self._fail("connect_failed")
+            return
+        self._dialing = None
+        if self.ended:
+            connection.transport.abort()
+            return
+        self._connected(connection)
+        self.flush()
+
+    def _connected(self, connection: Connection) -> None:
+        self._connection = connection
+        connection.begin(self)
+        # The clock of the first byte starts here; the tick of the worker looks at it.
+        self.deadline = min(self._total_deadline, self.client.loop.time() + self.ticket.first_byte_ms / 1000)
+        peer = self.client.peer
+        self._send.append(request_head(self.head, self.ticket.target, peer))
+        chunked = self.head.chunked
+        self._send += [chunk(data) for data in self._held] if chunked else self._held
+        if self.request_complete:
+            if chunked:
+                self._send.append(LAST_CHUNK)
+            self.request_sent = True
+        if not self._replayable:
+            self._held.clear()
+        self.client.resume()
+
+    def flush(self) -> None:
+        """Write what this turn has gathered: at most one write to each side."""
+        if self._send and self._connection is not None:
+            gathered, self._send = self._send, []
+            self._connection.transport.write(gathered[0] if len(gathered) == 1 else b"".join(gathered))
+        if self._out:
+            out, self._out = self._out, []
+            self.client.write(out[0] if len(out) == 1 else b"".join(out))
+
+    def answer_head(
+        self, status: int, headers: list[tuple[bytes, bytes]], length: int | None, *, bodiless: bool
+    ) -> None:
+        """The head of the upstream's answer, framed anew for the client."""
+        self._answered = True
+        self._held.clear()
+        self._status = status
+        self.deadline = 0.0
+        drop = _named(headers)
+        line = STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status
+        parts = [line]
+        for name, value in headers:
+            key = name.lower()
+            if key in HOP_BY_HOP or key in drop:
+                continue
+            if key.startswith(OWN):
+                if key == OUTCOME_FIELD:
+                    self.client.gate.reported(self.ticket, value)
+                continue
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(self.ticket.answer_headers)
+        close = not self.client.stays_open(self)
+        if length is not None and status != 204:
+            parts.append(b"Content-Length: %d\r\n" % length)
+        elif not bodiless:
+            if self.head.version == "1.1":
+                self._answer_chunked = True
+                parts.append(b"Transfer-Encoding: chunked\r\n")
+            else:
+                close = self.client.closing = True
+        if close:
+            parts.append(b"Connection: close\r\n")
+        elif self.head.version == "1.0":
+            parts.append(b"Connection: keep-alive\r\n")
+        parts.append(b"\r\n")
+        self._out += parts
+
+    def answer_body(self, data: bytes) -> None:
+        """Octets of the answer's body."""
+        self._out.append(chunk(data) if self._answer_chunked else data)
+
+    def answer_complete(self) -> None:
+        """The answer is whole."""
+        if self._answer_chunked:
+            self._out.append(LAST_CHUNK)
+        self._end("ok", self._status)
+
+    def upstream_lost(self, *, answered: bool) -> None:
+        """The upstream closed before its answer was whole."""
+        connection, self._connection = self._connection, None
+        retry = not (answered or self._answered or self._fresh) and self._replayable and self.request_complete
+        if retry and connection is not None and connection.used:
+            # A kept-alive connection that its server had just closed: once more, on a fresh one, in the same arm.
+            self.client.counts.retries += 1
+            self._send.clear()
+            self.request_sent = False
+            self._dial()
+            return
+        self._fail("truncated")
+
+    def upstream_failed(self, outcome: str, why: str) -> None:
+        """The upstream's answer cannot be passed on."""
+        self._connection = None
+        self._fail(outcome)
+
+    def expired(self, now: float) -> bool:
+        """Whether a deadline has passed; then the exchange fails as a timeout."""
+        if self.ended or self.ticket is None or not self._total_deadline:
+            return False
+        if (self.deadline and now > self.deadline) or now > self._total_deadline:
+            self._drop_upstream()
+            self._fail("timeout")
+            return True
+        return False
+
+    def client_left(self) -> None:
+        """The client is gone: the upstream's work is cancelled."""
+        if self.ended:
+            return
+        self._drop_upstream()
+        self._end("client_abort", self._status, tell_client=False)
+
+    def _drop_upstream(self) -> None:
+        if self._dialing is not None:
+            self._dialing.cancel()
+            self._dialing = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.exchange = None
+            connection.transport.abort()
+
+    def _fail(self, outcome: str) -> None:
+        """A failure of the arm: an answer of ours, or, when its head has left, a cut one."""
+        if self.ended:
+            return
+        if self._answered:
+            self.flush()
+            self._end(outcome, self._status, tell_client=False)
+            self.client.cut()
+            return
+        status, code, message = FAILURES[outcome]
+        close = not self.client.stays_open(self)
+        extra = self.ticket.answer_headers
+        bare = self.head.method == b"HEAD"
+        self._out = [failure(status, code, message, close=close, extra=extra, head_only=bare)]
+        self._end(outcome, status)
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        close = not self.client.stays_open(self)
+        bare = self.head.method == b"HEAD"
+        extra = self.ticket.answer_headers
+        self._out.append(failure(status, code, message, close=close, extra=extra, head_only=bare))
+        self._end("", status)
+
+    def _end(self, outcome: str, status: int, *, tell_client: bool = True) -> None:
+        self.ended = True
+        self._connection = None
+        self._held.clear()
+        if outcome:
+            latency = self.client.loop.time() - self._begun
+            self.client.gate.finished(self.ticket, status, outcome, int(latency * 1e6))
+        if tell_client:
+            self.flush()
+            self.client.exchange_ended(self)
+
+
+def _named(headers: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    for name, _ in headers:
+        if name.lower() == b"connection":
+            return all_named(headers, {b"connection": b""})
+    return frozenset()
+
+
+def of_upstream(exchange: Exchange) -> Connection | None:
+    """The connection an exchange is using, for back-pressure."""
+    return exchange._connection

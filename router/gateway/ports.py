@@ -1,0 +1,85 @@
+"""What the HTTP side and the gate know of each other, and the limits of the HTTP side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from router.gateway.head import Head
+from router.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Octets, counts and seconds that a connection may take."""
+
+    head: int = 65_536
+    fields: int = 128
+    target: int = 16_384
+    body: int = 1_073_741_824
+    head_s: float = 10.0
+    idle_s: float = 60.0
+    connect_s: float = 1.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """The limits of a process."""
+        return cls(
+            settings.header_limit,
+            settings.header_count_limit,
+            settings.target_limit,
+            settings.body_limit,
+            settings.head_timeout_ms / 1000,
+            settings.idle_timeout_ms / 1000,
+            settings.connect_timeout_ms / 1000,
+        )
+
+
+class Ticket(Protocol):
+    """One request's way, as the gate decided it.
+
+    Attributes:
+        needs_body: octets of body the gate wants to see before it decides; 0 when it has decided.
+        refusal: (status, code, message) to answer instead of passing on.
+        upstream: the pool to send it to.
+        target: the request target to send.
+        answer_headers: ready lines for the answer, each with its line end.
+    """
+
+    needs_body: int
+    refusal: tuple[int, str, str] | None
+    upstream: Any
+    target: bytes
+    answer_headers: bytes
+    first_byte_ms: int
+    total_ms: int
+
+
+class Gate(Protocol):
+    """Who decides where requests go and is told how they ended."""
+
+    def local(self, head: Head) -> tuple[int, bytes, bytes] | None:
+        """(status, content type, body) of a path of our own; None for all others."""
+
+    def route(self, head: Head, body: bytes | None) -> Any:
+        """The ticket of a request; ``body`` is given when the first ticket asked for it."""
+
+    def finished(self, ticket: Any, status: int, outcome: str, latency_us: int) -> None:
+        """The request has ended: ok, connect_failed, timeout, truncated, bad_answer or client_abort."""
+
+    def reported(self, ticket: Any, value: bytes) -> None:
+        """The value of an answer's Pointsman-Outcome field."""
+
+
+class Counts:
+    """What the HTTP side counts; plain numbers, published by whoever owns the process."""
+
+    __slots__ = ("dials", "refused", "requests", "retries", "reused", "surplus_octets")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.dials = 0
+        self.reused = 0
+        self.retries = 0
+        self.refused = 0
+        self.surplus_octets = 0

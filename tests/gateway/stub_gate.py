@@ -1,0 +1,51 @@
+"""A gate for tests of the HTTP side: one upstream takes everything, and what ended how is written down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router.gateway.head import Head
+from router.gateway.ports import Counts
+from router.gateway.upstream import Upstream
+
+
+class StubTicket:
+    """A ticket that names one upstream."""
+
+    def __init__(self, upstream: Upstream, target: bytes, first_byte_ms: int) -> None:
+        self.needs_body = 0
+        self.refusal: tuple[int, str, str] | None = None
+        self.upstream = upstream
+        self.target = target
+        self.answer_headers = b""
+        self.first_byte_ms = first_byte_ms
+        self.total_ms = 60_000
+
+
+class StubGate:
+    """Routes everything to one upstream."""
+
+    def __init__(self, url: str, first_byte_ms: int = 5000, needs_body: int = 0) -> None:
+        self.upstream = Upstream(url, Counts())
+        self.first_byte_ms = first_byte_ms
+        self.needs_body = needs_body
+        self.bodies: list[bytes] = []
+        self.ended: list[tuple[int, str]] = []
+        self.reports: list[bytes] = []
+
+    def local(self, head: Head) -> tuple[int, bytes, bytes] | None:
+        return None
+
+    def route(self, head: Head, body: bytes | None) -> Any:
+        ticket = StubTicket(self.upstream, head.target, self.first_byte_ms)
+        if self.needs_body and body is None:
+            ticket.needs_body = self.needs_body
+        elif body is not None:
+            self.bodies.append(body)
+        return ticket
+
+    def finished(self, ticket: Any, status: int, outcome: str, latency_us: int) -> None:
+        self.ended.append((status, outcome))
+
+    def reported(self, ticket: Any, value: bytes) -> None:
+        self.reports.append(value)
