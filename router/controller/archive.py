@@ -49,8 +49,8 @@ class Archive:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{run}-{partition}.log"
         self.last, end = START, 0
-        for end, (entry_id, _) in frames(self.path):
-            self.last = entry_id
+        for behind, (entry_id, _) in frames(self.path):
+            self.last, end = entry_id, behind
         if self.path.exists():
             os.truncate(self.path, end)
 

@@ -40,7 +40,7 @@ def health_of(fold: Fold, now: int, lag_limit_ms: int, silence_ms: int) -> Healt
 def _with_lost_entries(fold: Fold, sent: tuple[int, int], dropped: tuple[int, int]) -> tuple[int, int]:
     """Rows of entries that are missing from a sequence are not known: they are taken to be as long as the others."""
     writers = fold.state.writers
-    arrived = sum(writer.next_seq for writer in writers.writers.values()) - writers.lost_entries
+    arrived = sum(writer.next_seq - 1 for writer in writers.writers.values()) - writers.lost_entries
     if not writers.lost_entries or arrived <= 0:
         return dropped
     control, treatment = (writers.lost_entries * rows // arrived for rows in sent)

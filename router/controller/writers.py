@@ -1,6 +1,6 @@
 """Writers and the watermark: up to when everything has arrived, and what never did.
 
-Each writer numbers its entries from 0 per (run, partition). A repeated number is a repeated entry and is skipped; a
+Each writer numbers its entries from 1 per (run, partition). A repeated number is a repeated entry and is skipped; a
 gap is awaited for a while and then counted as lost. The watermark is the least ``until`` of the live writers.
 """
 
@@ -12,7 +12,7 @@ import msgspec
 class Writer(msgspec.Struct, array_like=True):
     """One writer as the fold knows it."""
 
-    next_seq: int = 0
+    next_seq: int = 1
     until: int = 0
     seen: int = 0  # arrival of its latest entry, ms
     missing: dict[int, int] = msgspec.field(default_factory=dict)  # number -> when it was missed, ms

@@ -6,21 +6,27 @@ product, so that no switch for losing data exists in it.
 
 from __future__ import annotations
 
+import itertools
 import os
 
-from router.gateway import app, recorder
+from router.gateway import app
+from router.gateway.recorder import Block, Recorder, RunBuffer
 from router.settings import Settings
 
 
 def lose_half_of_the_treatment() -> None:
-    """Drop every second treatment row before it is recorded."""
-    raise_rows = recorder.Recorder.request
-    count = 0
+    """Forget every second treatment row before it is recorded, and count it nowhere: a silent mistake."""
+    exposed = Recorder.exposed
+    turn = itertools.count()
 
-    def request(self: recorder.Recorder, *arguments: object) -> object:
-        raise RuntimeError
+    def forgetful(
+        self: Recorder, buffer: RunBuffer, revision: int, unit: int, time: int, where: int, treatment: bool
+    ) -> tuple[Block, int] | None:
+        if treatment and next(turn) % 2:
+            return None
+        return exposed(self, buffer, revision, unit, time, where, treatment)
 
-    del raise_rows, count, request
+    Recorder.exposed = forgetful  # type: ignore[method-assign]
 
 
 def main() -> None:
