@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from stats import evalues
 
-BISECTIONS = 60  # of a range of 2: to 2e-18
+BISECTIONS = 45  # of a range of 2: to 6e-14
 
 
 class Interval(NamedTuple):

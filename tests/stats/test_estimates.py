@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from stats.estimates import (
+    EXPECTED_EVENTS,
+    MEAN_UNITS,
+    mean_difference,
+    proportion_difference,
+    ratio_difference,
+    share_ratio_difference,
+)
+from stats.moments import FIXED_POINT, Sample, Totals
+
+F = FIXED_POINT
+
+
+def binary_totals(n: int, x: int) -> Totals:
+    """One report a unit, x of them with the event."""
+    return Totals(n, n, x * F, n, x * F, x * F * F)
+
+
+def counts() -> st.SearchStrategy[tuple[int, int]]:
+    return st.integers(0, 10**6).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
+
+
+@given(counts(), counts())
+def test_exchanging_the_arms_turns_the_sign_and_nothing_else(a: tuple[int, int], b: tuple[int, int]) -> None:
+    one, other = proportion_difference(*a, *b), proportion_difference(*b, *a)
+    if one is None or other is None:
+        assert one is other
+    else:
+        assert one.effect == -other.effect
+        assert one.se == pytest.approx(other.se, rel=1e-12)
+        assert one.open == other.open
+
+
+@given(counts(), counts())
+def test_a_difference_of_proportions_is_finite_or_absent(a: tuple[int, int], b: tuple[int, int]) -> None:
+    found = proportion_difference(*a, *b)
+    assert found is None or (found.se > 0 and math.isfinite(found.effect) and math.isfinite(found.information))
+
+
+@given(counts(), counts())
+def test_one_report_a_unit_makes_the_share_of_reports_the_proportion(a: tuple[int, int], b: tuple[int, int]) -> None:
+    assume(min(a[0], b[0]) >= 2)
+    shares = share_ratio_difference(binary_totals(*a), binary_totals(*b))
+    proportions = proportion_difference(*a, *b)
+    if shares is None or proportions is None:
+        assert shares is proportions
+        return
+    assert shares.effect == pytest.approx(proportions.effect, abs=1e-12)
+    assert shares.se >= proportions.se * (1 - 1e-9)
+    assert shares.se == pytest.approx(proportions.se, rel=1 / min(a[0], b[0]))
+    assert shares.open == proportions.open
+
+
+@pytest.mark.parametrize(
+    ("n", "x0", "x1", "is_open"),
+    [
+        pytest.param(100, 50, 50, True, id="50 events and 50 non-events in each arm"),
+        pytest.param(99, 50, 50, False, id="one unit less in each arm"),
+        pytest.param(5000, 0, 99, False, id="99 events in 10,000 units are not 50 in each arm"),
+        pytest.param(5000, 0, 100, True, id="expected events count: control has none of its own"),
+        pytest.param(5000, 4950, 4951, False, id="common events have rare non-events"),
+    ],
+)
+def test_the_gate_counts_expected_events_and_non_events_at_the_pooled_rate(
+    n: int, x0: int, x1: int, is_open: bool
+) -> None:
+    found = proportion_difference(n, x0, n, x1)
+    assert found is not None
+    assert found.open is is_open
+    assert bool(found.missing) is not is_open
+    assert str(EXPECTED_EVENTS) in found.missing or is_open
+
+
+def test_the_best_news_passes_the_gate() -> None:
+    """43 % against 3 % is heard long before the treatment has 50 events of its own."""
+    found = proportion_difference(456, 196, 152, 5)
+    assert found is not None
+    assert found.open
+
+
+def test_an_arm_without_a_single_event_still_has_a_variance() -> None:
+    found = proportion_difference(1000, 100, 1000, 0)
+    assert found is not None
+    assert found.se == pytest.approx(math.sqrt(0.05 * 0.95 * 2 / 1000))
+
+
+@pytest.mark.parametrize(("n0", "x0", "n1", "x1"), [(0, 0, 5, 1), (5, 1, 0, 0), (9, 0, 9, 0), (9, 9, 9, 9)])
+def test_an_empty_arm_or_no_variation_says_nothing(n0: int, x0: int, n1: int, x1: int) -> None:
+    assert proportion_difference(n0, x0, n1, x1) is None
+
+
+def test_impossible_counts_are_an_error() -> None:
+    with pytest.raises(ValueError, match="counts out of range: 3 of 2, 0 of 1"):
+        proportion_difference(2, 3, 1, 0)
+
+
+def test_a_mean_speaks_from_300_units_in_each_arm() -> None:
+    found = mean_difference(Sample(MEAN_UNITS, 1.0, 1.0), Sample(MEAN_UNITS, 2.0, 1.0))
+    below = mean_difference(Sample(900, 1.0, 1.0), Sample(MEAN_UNITS - 1, 2.0, 1.0))
+    assert found is not None
+    assert below is not None
+    assert (found.open, below.open) == (True, False)
+    assert below.missing == "300 units in each arm (now 299)"
+
+
+def test_unequal_shares_take_the_larger_of_both_variances() -> None:
+    quiet, loud = Sample(300, 0.0, 1.0), Sample(9000, 0.0, 9.0)
+    found = mean_difference(loud, quiet)
+    assert found is not None
+    assert found.se**2 > 1 / 300 + 9 / 9000  # the pooled one: the small arm's own variance may be luck
+
+
+@pytest.mark.parametrize("units", [0, 1])
+def test_one_unit_is_no_sample(units: int) -> None:
+    assert mean_difference(Sample(units, 1.0, 0.0), Sample(500, 1.0, 1.0)) is None
+    totals = binary_totals(500, 100)
+    assert ratio_difference(totals, binary_totals(units, 0)) is None
+    assert share_ratio_difference(totals, binary_totals(units, 0)) is None
+
+
+def test_reports_of_one_unit_that_go_together_count_as_one_unit() -> None:
+    """1,000 units of ten reports each, all ten alike: as much information as 1,000 units, not 10,000."""
+    clustered = Totals(1000, 10_000, 5000 * F, 100_000, 50_000 * F, 50_000 * F * F)
+    found = share_ratio_difference(clustered, clustered)
+    single = share_ratio_difference(binary_totals(1000, 500), binary_totals(1000, 500))
+    assert found is not None
+    assert single is not None
+    assert found.se == pytest.approx(single.se)
+
+
+def test_a_clustered_arm_without_events_takes_the_clustering_of_the_other() -> None:
+    clustered = Totals(900, 9000, 3000 * F, 90_000, 30_000 * F, 30_000 * F * F)
+    silent = Totals(300, 3000, 0, 30_000, 0, 0)
+    found = share_ratio_difference(clustered, silent)
+    assert found is not None
+    as_if_independent = math.sqrt(0.25 * 0.75 * (1 / 9000 + 1 / 3000))
+    assert found.se > 2 * as_if_independent
+
+
+def test_a_ratio_is_gated_like_a_mean_and_equals_it_for_one_report_a_unit() -> None:
+    arm0, arm1 = binary_totals(400, 100), binary_totals(400, 140)
+    found = ratio_difference(arm0, arm1)
+    means = mean_difference(*(Sample(400, x / 400, x * (400 - x) / (400 * 399)) for x in (100, 140)))
+    assert found is not None
+    assert means is not None
+    assert found.effect == pytest.approx(means.effect)
+    assert found.se == pytest.approx(means.se)
+    assert found.open
