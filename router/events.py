@@ -114,6 +114,7 @@ class Entry:
     """One entry of the event log.
 
     Attributes:
+        seq: 1, 2, 3 … for each (writer, run, partition); an entry that is sent again keeps its number.
         until: every event of this writer before this time (ms) is sent with this entry or an earlier one.
         dropped: rows of (control, treatments) lost since this writer's last entry that arrived.
         base: what the times of request rows count from, ms.

@@ -31,5 +31,5 @@ if run ~= '' then
 end
 for i = 12, #ARGV - 1, 2 do redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
 if ARGV[9] ~= '' then redis.call('XADD', KEYS[6], '*', 'entry', ARGV[9]) end
-redis.call('PUBLISH', ARGV[10], route)
+if route ~= '' then redis.call('PUBLISH', ARGV[10], route) end
 return {'OK'}

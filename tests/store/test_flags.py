@@ -179,6 +179,7 @@ def test_a_notice_names_the_route(store: FlagStore, client: redis.Redis, keys: K
     with client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
         pubsub.subscribe(keys.notice)
         assert pubsub.get_message(timeout=1) is not None  # the subscription itself
+        store.commit(Change(AUDIT, run=run()))  # nothing that gateways would have to read
         store.commit(Change(AUDIT, flag()))
         message = pubsub.get_message(timeout=1)
         assert message is not None
