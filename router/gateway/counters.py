@@ -10,28 +10,33 @@ from __future__ import annotations
 
 import mmap
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
-WORD = 8
+from router.gateway.run_count import (
+    NAME_OCTETS,
+    NAME_WORDS,
+    RECORD_WORDS,
+    WORD,
+    RunCount,
+    Unsettled,
+    private_count,
+)
+
 ROWS = 64
 RUNS = 64
 SLOTS = 2048
 WRITER_OCTETS = 128
-NAME_OCTETS = 96  # a run's name
 KEY_OCTETS = 256  # a tally's name with its labels
 # A row, in words: pid, number of tallies in use, writer; then run records; then values; then the tallies' names.
 PID, USED, WRITER_AT = 0, 1, 2
 RUNS_AT = WRITER_AT + WRITER_OCTETS // WORD
-RUN_NAME_WORDS = NAME_OCTETS // WORD
-# A run record: its name, then these words. Pairs are (control, treatments).
-EPOCH, REVISION, SEQ, TAKEN, SETTLED, DOUBT, IN_DOUBT = (RUN_NAME_WORDS + at for at in (0, 1, 2, 3, 5, 7, 9))
-RUN_WORDS = RUN_NAME_WORDS + 10
-VALUES_AT = RUNS_AT + RUNS * RUN_WORDS
+VALUES_AT = RUNS_AT + RUNS * RECORD_WORDS
+KEYS_AT = (VALUES_AT + SLOTS) * WORD
 ROW_WORDS = VALUES_AT + SLOTS + SLOTS * KEY_OCTETS // WORD
 ROW_OCTETS = ROW_WORDS * WORD
-KEYS_AT = (VALUES_AT + SLOTS) * WORD
-OVERFLOW = "pointsman_other_total"
+LAST = SLOTS - 1
+OTHER = "pointsman_other"
+ARMS = ("control", "treatment")
 
 
 class Tally:
@@ -50,52 +55,6 @@ def tally_key(name: str, **labels: str) -> str:
     return "\t".join((name, *(f"{label}={value}" for label, value in labels.items())))
 
 
-@dataclass(frozen=True, slots=True)
-class Unsettled:
-    """What a writer took for one run and never got acknowledged; pairs are (control, treatments).
-
-    ``doubt`` is the content of an entry that was on its way under ``seq + 1``: it may have arrived.
-    """
-
-    run: str
-    epoch: int
-    revision: int
-    seq: int
-    doubt: tuple[int, int]
-    rest: tuple[int, int]
-    in_doubt: bool
-
-
-class RunCount:
-    """The record of one run in a worker's row."""
-
-    __slots__ = ("_at", "_words", "run")
-
-    def __init__(self, words: memoryview[int], at: int, run: str) -> None:
-        self._words = words
-        self._at = at
-        self.run = run
-
-    def taken(self, treatment: bool, rows: int = 1) -> None:
-        """Rows were taken into the buffer, or must be reported as lost."""
-        self._words[self._at + TAKEN + treatment] += rows
-
-    def sending(self, epoch: int, revision: int, rows: tuple[int, int]) -> None:
-        """An entry with these rows is on its way under the next number."""
-        words, at = self._words, self._at
-        words[at + EPOCH], words[at + REVISION] = epoch, revision
-        words[at + DOUBT], words[at + DOUBT + 1] = rows
-        words[at + IN_DOUBT] = 1
-
-    def settled(self, seq: int) -> None:
-        """The entry under this number was acknowledged."""
-        words, at = self._words, self._at
-        words[at + IN_DOUBT] = 0
-        words[at + SEQ] = seq
-        words[at + SETTLED] += words[at + DOUBT]
-        words[at + SETTLED + 1] += words[at + DOUBT + 1]
-
-
 class Row:
     """One worker's row, as its only writer sees it."""
 
@@ -103,56 +62,70 @@ class Row:
         self._octets = view
         self._words: memoryview[int] = view.cast("Q")
         self._tallies: dict[str, Tally] = {}
-        self._other: Tally | None = None
 
     def begin(self, pid: int, writer: str) -> None:
         """Take a free row."""
-        self._put(WRITER_AT * WORD, writer, WRITER_OCTETS)
+        _put(self._octets, WRITER_AT * WORD, writer, WRITER_OCTETS)
         self._words[PID] = pid
 
     def tally(self, name: str, **labels: str) -> Tally:
         """The tally of that name and labels."""
-        key = tally_key(name, **labels)
-        if key not in self._tallies:
-            self._tallies[key] = Tally(key)
-        return self._tallies[key]
+        return self.tally_of(tally_key(name, **labels))
 
-    def run(self, run: str) -> RunCount | None:
-        """The record of a run, made if need be; None when there is no room for another."""
-        name = run.encode()
+    def tally_of(self, key: str) -> Tally:
+        """The tally of that key."""
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = Tally(key)
+        return tally
+
+    def run(self, run: str) -> RunCount:
+        """The record of a run; one that others cannot see when there is no room for another."""
+        records = [self._record(number) for number in range(RUNS)]
+        names = [bytes(record[:NAME_WORDS].tobytes()).rstrip(b"\0") for record in records]
+        wanted = run.encode()
+        for name in (wanted, b""):
+            if name in names and len(wanted) <= NAME_OCTETS:
+                return RunCount(records[names.index(name)], run)
+        return private_count(run)
+
+    def release(self, count: RunCount) -> None:
+        """Forget the record of a run that has ended; what it counted goes to the tallies."""
+        for key, value in run_totals(count).items():
+            self.tally_of(key).n += value
+        self.publish()
         for number in range(RUNS):
-            at = RUNS_AT + number * RUN_WORDS
-            held = _text(self._octets, at * WORD, NAME_OCTETS)
-            if held == run:
-                return RunCount(self._words, at, run)
-            if not held and len(name) <= NAME_OCTETS:
-                self._put(at * WORD, run, NAME_OCTETS)
-                return RunCount(self._words, at, run)
-        return None
+            record = self._record(number)
+            if RunCount(record).run == count.run:
+                record[:] = memoryview(bytes(RECORD_WORDS * WORD)).cast("Q")
+
+    def _record(self, number: int) -> memoryview[int]:
+        at = RUNS_AT + number * RECORD_WORDS
+        return self._words[at : at + RECORD_WORDS]
 
     def publish(self) -> None:
         """Copy the tallies to shared memory."""
-        words = self._words
+        words, other = self._words, 0
         for tally in self._tallies.values():
-            if tally.n:
-                if tally.slot < 0:
-                    self._place(tally)
+            if tally.n and tally.slot < 0:
+                self._place(tally)
+            if tally.slot == LAST:
+                other += tally.n
+            elif tally.n:
                 words[VALUES_AT + tally.slot] = tally.n
+        if other:
+            words[VALUES_AT + LAST] = other
 
     def _place(self, tally: Tally) -> None:
         """Give a tally its slot; the last slot is shared by all for which there is no room."""
         used = self._words[USED]
-        fits = len(tally.key.encode()) <= KEY_OCTETS
-        if used >= SLOTS - 1 or not fits:
-            tally.slot = SLOTS - 1
-            self._put(KEYS_AT + (SLOTS - 1) * KEY_OCTETS, OVERFLOW, KEY_OCTETS)
+        if used >= LAST or len(tally.key.encode()) > KEY_OCTETS:
+            tally.slot = LAST
+            _put(self._octets, KEYS_AT + LAST * KEY_OCTETS, OTHER, KEY_OCTETS)
             return
-        self._put(KEYS_AT + used * KEY_OCTETS, tally.key, KEY_OCTETS)
+        _put(self._octets, KEYS_AT + used * KEY_OCTETS, tally.key, KEY_OCTETS)
         tally.slot = used
         self._words[USED] = used + 1
-
-    def _put(self, at: int, text: str, room: int) -> None:
-        self._octets[at : at + room] = text.encode()[:room].ljust(room, b"\0")
 
 
 class Counters:
@@ -174,6 +147,7 @@ class Counters:
         self._view = memoryview(self._memory)
         self._words: memoryview[int] = self._view.cast("Q")
         self._given: set[int] = set()
+        self._master = self.row(0)
 
     def row(self, number: int) -> Row:
         """A row, for its writer."""
@@ -196,65 +170,70 @@ class Counters:
         return _text(self._view, number * ROW_OCTETS + WRITER_AT * WORD, WRITER_OCTETS)
 
     def unsettled(self, number: int) -> list[Unsettled]:
-        """What the writer of a row took and never got acknowledged."""
-        found = []
-        for record in range(RUNS):
-            at = number * ROW_WORDS + RUNS_AT + record * RUN_WORDS
-            run = _text(self._view, at * WORD, NAME_OCTETS)
-            if not run:
-                break
-            words = self._words
-            in_doubt = bool(words[at + IN_DOUBT])
-            doubt = (words[at + DOUBT], words[at + DOUBT + 1]) if in_doubt else (0, 0)
-            left = [max(0, words[at + TAKEN + arm] - words[at + SETTLED + arm] - doubt[arm]) for arm in (0, 1)]
-            if any(left) or any(doubt):
-                numbers = (words[at + EPOCH], words[at + REVISION], words[at + SEQ])
-                found.append(Unsettled(run, *numbers, doubt, (left[0], left[1]), in_doubt))
-        return found
+        """What the writer of a row took and never got acknowledged, by run."""
+        found = (count.unsettled() for count in self._runs(number))
+        return [run for run in found if any((*run.doubt, *run.rest))]
 
-    def absorb(self, number: int, lost: int) -> None:
-        """Add the tallies of an ended worker to the master's row and free its row. Called by the master only."""
-        into = self._master()
+    def absorb(self, number: int) -> None:
+        """Add what an ended worker counted to the master's row and free its row. Called by the master only."""
         for key, value in self._row_totals(number).items():
-            into.tally(*key.split("\t")[:1], **dict(pair.split("=", 1) for pair in key.split("\t")[1:])).n += value
-        if lost:
-            into.tally("pointsman_events_dropped_total", reason="worker_killed").n += lost
-        into.publish()
+            self._master.tally_of(key).n += value
+        for count in self._runs(number):
+            for arm, lost in zip(ARMS, count.unsettled().lost, strict=True):
+                self._master.tally("pointsman_rows_dropped", run=count.run, arm=arm).n += lost
+        self._master.publish()
         start = number * ROW_OCTETS
         self._view[start : start + ROW_OCTETS] = bytes(ROW_OCTETS)
         self._given.discard(number)
-
-    def _master(self) -> Row:
-        if not hasattr(self, "_row_of_master"):
-            self._row_of_master = self.row(0)
-        return self._row_of_master
 
     def written(self) -> list[int]:
         """The rows that have, or had, a writer."""
         return [number for number in range(1, ROWS) if self._words[number * ROW_WORDS + PID]]
 
-    def _row_totals(self, number: int) -> dict[str, int]:
-        start = number * ROW_WORDS
-        slots = [*range(self._words[start + USED]), SLOTS - 1]
-        keys_at = number * ROW_OCTETS + KEYS_AT
-        totals = {
-            _text(self._view, keys_at + slot * KEY_OCTETS, KEY_OCTETS): self._words[start + VALUES_AT + slot]
-            for slot in slots
-        }
-        return {key: value for key, value in totals.items() if key}
-
     def totals(self) -> dict[str, int]:
         """All tallies, summed over all rows."""
         sums: dict[str, int] = {}
-        for number in range(ROWS):
+        for number in (0, *self.written()):
             for key, value in self._row_totals(number).items():
                 sums[key] = sums.get(key, 0) + value
         return sums
+
+    def _runs(self, number: int) -> list[RunCount]:
+        starts = (number * ROW_WORDS + RUNS_AT + record * RECORD_WORDS for record in range(RUNS))
+        counts = (RunCount(self._words[at : at + RECORD_WORDS]) for at in starts)
+        return [count for count in counts if count.run]
+
+    def _row_totals(self, number: int) -> dict[str, int]:
+        start = number * ROW_WORDS
+        keys_at = number * ROW_OCTETS + KEYS_AT
+        totals: dict[str, int] = {}
+        for slot in (*range(self._words[start + USED]), LAST):
+            key = _text(self._view, keys_at + slot * KEY_OCTETS, KEY_OCTETS)
+            if key:
+                totals[key] = self._words[start + VALUES_AT + slot]
+        for count in self._runs(number):
+            for key, value in run_totals(count).items():
+                totals[key] = totals.get(key, 0) + value
+        return totals
 
     def close(self) -> None:
         """Forget the file; processes that still have it keep their memory."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+def run_totals(count: RunCount) -> dict[str, int]:
+    """A run's record as tallies."""
+    dropped = zip(ARMS, count.dropped_rows(), strict=True)
+    return {
+        tally_key("pointsman_rows_taken", run=count.run): sum(count.taken_rows()),
+        tally_key("pointsman_rows_flushed", run=count.run): sum(count.flushed_rows()),
+        **{tally_key("pointsman_rows_dropped", run=count.run, arm=arm): rows for arm, rows in dropped},
+    }
+
+
+def _put(view: memoryview, at: int, text: str, room: int) -> None:
+    view[at : at + room] = text.encode()[:room].ljust(room, b"\0")
 
 
 def _text(view: memoryview, at: int, room: int) -> str:

@@ -1,0 +1,198 @@
+"""Who a request is made for: the first of a route's unit sources that holds one.
+
+A unit is never empty: an empty field is an absent one. Header and cookie are taken as raw octets, a query parameter
+is percent-decoded, a JSON string is its UTF-8 and a JSON whole number its digits; anything else there is no unit. For
+a JSON pointer a msgspec type is generated when the snapshot is built, which skips all else in the body.
+
+Never here: a look into a compressed body, or two readings of one body (of two equal keys the last one counts, as it
+does for model servers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from router.flag import UnitSource
+
+Reader = Callable[["HeadLike", int], "bytes | None"]
+JsonReader = Callable[[bytes], "bytes | None"]
+
+
+class HeadLike(Protocol):
+    """What is read of a request head."""
+
+    @property
+    def query(self) -> bytes:
+        """The query, without '?'."""
+
+    @property
+    def lower(self) -> Mapping[bytes, bytes]:
+        """The first value of each field by lower-cased name."""
+
+    @property
+    def length(self) -> int | None:
+        """The announced length of the body."""
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the body comes in chunks."""
+
+
+class NeedsBody:
+    """The answer that only the body can give the unit."""
+
+
+NEEDS_BODY = NeedsBody()
+
+
+class Identifier:
+    """A route's unit sources, compiled."""
+
+    __slots__ = ("_readers", "cookie", "kind", "on_missing")
+
+    def __init__(self, source: UnitSource) -> None:
+        self.kind = source.kind
+        self.on_missing = source.on_missing
+        self.cookie = next((name for kind, name in source.places if kind == "cookie"), "")
+        self._readers = [_reader(kind, name) for kind, name in source.places]
+
+    def find(self, head: HeadLike, body: bytes | None, request: int, limit: int) -> bytes | NeedsBody | None:
+        """The unit; ``NEEDS_BODY`` when it may stand in a body that is not held yet; None when there is none."""
+        for read, from_body in self._readers:
+            if not from_body:
+                unit = read(head, request)
+            elif body is None:
+                if _may_hold(head, limit):
+                    return NEEDS_BODY
+                continue
+            else:
+                unit = read(body, request) if body else None
+            if unit:
+                return unit
+        return None
+
+
+def _may_hold(head: HeadLike, limit: int) -> bool:
+    """Whether there is a body that could be held and read."""
+    encoding = head.lower.get(b"content-encoding")
+    if encoding is not None and encoding.strip().lower() != b"identity":
+        return False
+    return head.chunked or 0 < (head.length or 0) <= limit
+
+
+def _reader(kind: str, name: str) -> tuple[Callable[[Any, int], bytes | None], bool]:
+    """One place as a function, and whether it reads the body."""
+    if kind == "json":
+        read = json_reader(name)
+        return (lambda body, _: read(body)), True
+    return READERS[kind](name.encode()), False
+
+
+def _header(name: bytes) -> Reader:
+    wanted = name.lower()
+    return lambda head, _: head.lower.get(wanted)
+
+
+def _cookie(name: bytes) -> Reader:
+    prefix = name + b"="
+
+    def read(head: HeadLike, _: int) -> bytes | None:
+        field = head.lower.get(b"cookie")
+        if field is None or prefix not in field:
+            return None
+        for pair in field.split(b";"):
+            pair = pair.strip()
+            if pair.startswith(prefix):
+                return pair[len(prefix) :].strip(b'"') or None
+        return None
+
+    return read
+
+
+def _query(name: bytes) -> Reader:
+    def read(head: HeadLike, _: int) -> bytes | None:
+        if not head.query:
+            return None
+        for pair in head.query.split(b"&"):
+            key, _equals, value = pair.partition(b"=")
+            if key == name or (b"%" in key and unquote_to_bytes(key) == name):
+                return unquote_to_bytes(value.replace(b"+", b" ")) or None
+        return None
+
+    return read
+
+
+def _request(_: bytes) -> Reader:
+    return lambda head, request: b"%016x" % request
+
+
+# One row per place of a unit that is not in the body.
+READERS: Mapping[str, Callable[[bytes], Reader]] = {
+    "header": _header,
+    "cookie": _cookie,
+    "query": _query,
+    "request": _request,
+}
+
+
+def json_reader(pointer: str) -> JsonReader:
+    """A function from a JSON body to the unit at the pointer (RFC 6901)."""
+    tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+    if any(token.isdigit() for token in tokens):
+        return _walker(tokens)  # may be an array's index: only the value itself can tell
+    wanted: Any = str | int | None
+    for depth, token in enumerate(reversed(tokens)):
+        struct = msgspec.defstruct(f"Body{depth}", [("value", wanted, None)], rename={"value": token})
+        wanted = struct if depth == len(tokens) - 1 else struct | None
+    decoder = msgspec.json.Decoder(wanted)
+
+    def read(body: bytes) -> bytes | None:
+        try:
+            found: Any = decoder.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        for _ in tokens:
+            if found is None:
+                return None
+            found = found.value
+        return _as_unit(found)
+
+    return read
+
+
+def _walker(tokens: list[str]) -> JsonReader:
+    decoder = msgspec.json.Decoder()
+
+    def read(body: bytes) -> bytes | None:
+        try:
+            found = decoder.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        for token in tokens:
+            if isinstance(found, dict):
+                found = found.get(token)
+            elif isinstance(found, list) and _index(token) < len(found):
+                found = found[_index(token)]
+            else:
+                return None
+        return _as_unit(found)
+
+    return read
+
+
+def _index(text: str) -> int:
+    """An array index as RFC 6901 writes it; one beyond every array for any other text."""
+    plain = text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
+    return int(text) if plain and len(text) < 10 else 1 << 62
+
+
+def _as_unit(value: object) -> bytes | None:
+    if isinstance(value, str):
+        return value.encode() or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return b"%d" % value
+    return None

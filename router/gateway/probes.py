@@ -1,0 +1,89 @@
+"""Whether arms are ready: asked in the background, told with the heartbeat, so that no run begins on a cold arm.
+
+An upstream is ready when it takes a connection and, if it knows the Open Inference Protocol's ``/v2/health/ready``,
+says yes there. Routing never depends on it: an arm that is down must count as down.
+
+Source: Open Inference Protocol, "Server Ready".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Iterable
+from urllib.parse import urlsplit
+
+PATH = "/v2/health/ready"
+WITHIN_S = 1.0
+EVERY_S = 5.0  # for those that are ready
+AGAIN_S = 0.5  # for those that are not
+DOES_NOT_KNOW = 501
+
+
+def address_of(url: str) -> str:
+    """Scheme and authority: arms on one server are asked about once."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+async def is_ready(url: str) -> bool:
+    """Whether the server at an address is ready now."""
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            return await _ask(url)
+    except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+        return False
+
+
+async def _ask(url: str) -> bool:
+    parts = urlsplit(url)
+    tls = ssl.create_default_context() if parts.scheme == "https" else None
+    port = parts.port or (443 if tls else 80)
+    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=tls)
+    try:
+        request = f"GET {PATH} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
+        writer.write(request.encode())
+        line = await reader.readline()
+        fields = line.split(None, 2)
+        status = int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else 0
+        # Whoever does not know the path is ready by having taken the connection.
+        return status < 500 or status == DOES_NOT_KNOW
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError, TimeoutError):
+            await writer.wait_closed()
+
+
+class Probes:
+    """Keeps the readiness of all arms' servers."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self.ready: dict[str, bool] = {}
+        self._changed = changed
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def watch(self, urls: Iterable[str]) -> None:
+        """These are the arms' upstreams now."""
+        addresses = {address_of(url) for url in urls}
+        for address in addresses - set(self._tasks):
+            self._tasks[address] = asyncio.get_running_loop().create_task(self._follow(address))
+        for address in set(self._tasks) - addresses:
+            self._tasks.pop(address).cancel()
+            self.ready.pop(address, None)
+
+    def of(self, url: str) -> bool:
+        """Whether an arm's server was ready when last asked; one that was never asked is not."""
+        return self.ready.get(address_of(url), False)
+
+    async def _follow(self, address: str) -> None:
+        while True:
+            ready = await is_ready(address)
+            if self.ready.get(address) != ready:
+                self.ready[address] = ready
+                self._changed()
+            await asyncio.sleep(EVERY_S if ready else AGAIN_S)
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self.watch(())

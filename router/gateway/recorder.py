@@ -1,0 +1,253 @@
+"""What happened, in columns, until Redis has it: a bounded buffer per run, flushed by rows or by time.
+
+An exposure is a row at the moment of assignment; the outcome of its request is written into the same row as long as
+that row has not left, else into a row of its own. Each entry has the next number of (writer, run). An entry that got no
+good answer keeps its number and its content and is sent again: it may have arrived. What does not fit into the buffer
+is dropped, counted, and reported with the next entry.
+
+Never here: a wait on the path of a request.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from router.errors import StoreUnavailable
+from router.events import LATENCY_MAX_US, OUTCOME, Entry, OutcomeRows, RequestRows, pack_where
+from router.gateway.counters import Row
+from router.gateway.run_count import RunCount
+
+# Times of rows count from a day before their block was begun: an outcome's row carries its request's time.
+BASE_BACK_MS = 86_400_000
+# How far behind the clock `until` stays: an outcome's time is that of its request plus a duration, cut to whole ms.
+UNTIL_BACK_MS = 20
+ALIVE_MS = 1000
+
+
+class Log(Protocol):
+    """Where entries go."""
+
+    async def append(self, run: str, entry: Entry) -> None:
+        """Write one entry, or raise StoreUnavailable."""
+
+
+class Block:
+    """Rows of one (run, revision) that will travel in one entry; ``sent`` once they may have left."""
+
+    __slots__ = ("base", "names", "outcomes", "requests", "revision", "rows", "sent")
+
+    def __init__(self, revision: int, now: int) -> None:
+        self.revision = revision
+        self.base = now - BASE_BACK_MS
+        self.requests = RequestRows()
+        self.outcomes = OutcomeRows()
+        self.names: dict[str, int] = {}
+        self.rows = [0, 0]  # of control, of treatments
+        self.sent = False
+
+    def __len__(self) -> int:
+        return self.rows[0] + self.rows[1]
+
+
+class RunBuffer:
+    """The rows of one run that wait for Redis."""
+
+    __slots__ = ("blocks", "count", "dropped", "epoch", "in_flight", "last_sent", "live", "open", "revision", "run",
+                 "seq", "travelling", "until")  # fmt: skip
+
+    def __init__(self, run: str, epoch: int, count: RunCount | None) -> None:
+        self.run = run
+        self.epoch = epoch
+        self.revision = 0
+        self.count = count
+        self.open: Block | None = None
+        self.blocks: deque[Block] = deque()
+        self.travelling: tuple[Entry, int] | None = None  # an entry in doubt, and its rows
+        self.dropped = [0, 0]
+        self.seq = 0
+        self.until = 0
+        self.last_sent = 0
+        self.in_flight = 0
+        self.live = True
+
+
+class Recorder:
+    """All runs' buffers of one worker."""
+
+    def __init__(self, log: Log, row: Row, writer: str, *, flush_rows: int, buffer_rows: int) -> None:
+        self.writer = writer
+        self.wake: Callable[[], None] = lambda: None
+        self._log = log
+        self._row = row
+        self._flush_rows = flush_rows
+        self._room = buffer_rows
+        self._buffers: dict[str, RunBuffer] = {}
+        self._written = row.tally("pointsman_entries", result="written")
+        self._failed = row.tally("pointsman_entries", result="failed")
+
+    def buffer(self, run: str, epoch: int) -> RunBuffer:
+        """The buffer of a run."""
+        if run not in self._buffers:
+            self._buffers[run] = RunBuffer(run, epoch, self._row.run(run))
+        return self._buffers[run]
+
+    def running(self, runs: Iterable[tuple[str, int, int]]) -> None:
+        """These (run, epoch, revision) are in the flags now; only they announce that this writer lives."""
+        revisions = {run: (epoch, revision) for run, epoch, revision in runs}
+        for run, (epoch, _) in revisions.items():
+            self.buffer(run, epoch)
+        for run, buffer in self._buffers.items():
+            buffer.live = run in revisions
+            if buffer.live:
+                buffer.revision = revisions[run][1]
+
+    @property
+    def pending(self) -> int:
+        """Rows that Redis has not acknowledged."""
+        return sum(
+            sum(len(block) for block in buffer.blocks) + (buffer.travelling[1] if buffer.travelling else 0)
+            for buffer in self._buffers.values()
+        )
+
+    def exposed(
+        self, buffer: RunBuffer, revision: int, unit: int, time: int, where: int, treatment: bool
+    ) -> tuple[Block, int] | None:
+        """A unit was assigned an arm; where its row stands, or None when there was no room."""
+        block = self._block(buffer, revision, time, treatment)
+        if block is None:
+            return None
+        block.requests.append(unit, time - block.base, where, 0)
+        return block, len(block.requests) - 1
+
+    def ended(
+        self,
+        buffer: RunBuffer,
+        place: tuple[Block, int],
+        facts: int,
+        latency_us: int,
+        now: int,
+        treatment: bool,
+    ) -> None:
+        """The request behind an exposure has ended, with these facts."""
+        block, index = place
+        rows = block.requests
+        latency = min(latency_us, LATENCY_MAX_US)
+        if not block.sent:
+            rows.where[index] |= pack_where(0, 0, facts | OUTCOME)
+            rows.latency[index] = latency
+            return
+        late = self._block(buffer, block.revision, now, treatment)
+        if late is not None:
+            time = max(0, block.base + rows.time[index] - late.base)
+            bucket_and_arm = rows.where[index] & pack_where((1 << 20) - 1, (1 << 6) - 1, 0)
+            late.requests.append(
+                rows.unit[index], time, bucket_and_arm | pack_where(0, 0, facts | OUTCOME), latency
+            )
+
+    def reported(
+        self,
+        buffer: RunBuffer,
+        revision: int,
+        unit: int,
+        metric: str,
+        value: int,
+        now: int,
+        asked: int,
+        key: int,
+        arm: int,
+    ) -> None:
+        """A model server reported an outcome with its answer."""
+        block = self._block(buffer, revision, now, arm > 0)
+        if block is not None:
+            index = block.names.setdefault(metric, len(block.names))
+            block.outcomes.append(unit, index, value, now, asked, key, arm)
+
+    def _counted_anew(self, buffer: RunBuffer) -> RunCount:
+        """A shared record for a run that had given its own back."""
+        buffer.count = self._row.run(buffer.run)
+        return buffer.count
+
+    def _block(self, buffer: RunBuffer, revision: int, now: int, treatment: bool) -> Block | None:
+        """The block that takes one more row of this arm; None when it is dropped."""
+        count = buffer.count or self._counted_anew(buffer)
+        count.taken(treatment)
+        if self._room <= 0:
+            buffer.dropped[treatment] += 1
+            count.dropped(treatment)
+            return None
+        block = buffer.open
+        if block is None or block.revision != revision:
+            block = buffer.open = Block(revision, now)
+            buffer.blocks.append(block)
+        self._room -= 1
+        block.rows[treatment] += 1
+        if len(block) >= self._flush_rows:
+            buffer.open = None
+            self.wake()
+        return block
+
+    async def flush(self, now: int) -> None:
+        """Send what waits, the oldest first; and a sign of life where nothing did for a second.
+
+        Raises:
+            StoreUnavailable: Redis gave no good answer; everything unsent stays.
+        """
+        for buffer in list(self._buffers.values()):
+            while entry := self._next(buffer, now):
+                try:
+                    await self._log.append(buffer.run, entry)
+                except StoreUnavailable:
+                    self._failed.n += 1
+                    raise
+                self._acknowledged(buffer, entry, now)
+            if not (buffer.live or buffer.in_flight or buffer.blocks or any(buffer.dropped)):
+                self._retire(buffer)
+
+    def _next(self, buffer: RunBuffer, now: int) -> Entry | None:
+        """The entry to send now, if there is one; from here on its rows are in doubt."""
+        if buffer.travelling is not None:
+            return buffer.travelling[0]
+        block = buffer.blocks.popleft() if buffer.blocks else None
+        if (
+            block is None
+            and not any(buffer.dropped)
+            and not (buffer.live and now - buffer.last_sent >= ALIVE_MS)
+        ):
+            return None
+        if block is buffer.open:
+            buffer.open = None
+        if not buffer.blocks:
+            buffer.until = max(buffer.until, now - UNTIL_BACK_MS)
+        dropped = (buffer.dropped[0], buffer.dropped[1])
+        buffer.dropped = [0, 0]
+        revision = block.revision if block else buffer.revision
+        entry = Entry(self.writer, buffer.seq + 1, buffer.epoch, revision, buffer.until, dropped=dropped)
+        rows = (0, 0)
+        if block is not None:
+            block.sent = True
+            entry.base, entry.requests, entry.outcomes = block.base, block.requests, block.outcomes
+            entry.names = tuple(block.names)
+            rows = (block.rows[0], block.rows[1])
+        count = buffer.count or self._counted_anew(buffer)
+        count.sending(buffer.epoch, revision, buffer.seq, rows, dropped)
+        buffer.travelling = (entry, sum(rows))
+        return entry
+
+    def _acknowledged(self, buffer: RunBuffer, entry: Entry, now: int) -> None:
+        rows = buffer.travelling[1] if buffer.travelling else 0
+        buffer.travelling = None
+        buffer.seq = entry.seq
+        buffer.last_sent = now
+        if buffer.count is not None:
+            buffer.count.settled(entry.seq)
+        self._room += rows
+        self._written.n += 1
+
+    def _retire(self, buffer: RunBuffer) -> None:
+        """Forget a run that has left the flags; should it come back, its numbers go on."""
+        # Its number must not begin anew under the same writer, so the buffer stays; only its shared record is freed.
+        if buffer.count is not None:
+            self._row.release(buffer.count)
+            buffer.count = None

@@ -1,0 +1,272 @@
+"""All flags as one immutable value, compiled for the hot path; a change makes a new one and swaps one reference.
+
+Routes are found by host and first path segment, then by the longest prefix, then by header fields. What a request
+needs is ready here: the assignment's edges, the unit's readers, upstream pools, pieces of answer headers, counters.
+The flags are kept on disk as they are in the store, so that a gateway can start while Redis is away.
+
+Never here: a flag that could not be read. Its last good predecessor stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from router.assignment import CompiledFlag, Reason
+from router.errors import Problem, SpecError
+from router.flag import Arm, Flag
+from router.gateway.counters import Row, Tally
+from router.gateway.identify import HeadLike, Identifier
+from router.gateway.probes import address_of
+from router.telemetry import ROWS
+
+# Names travel in header fields: a hand-edited flag must not be able to write one.
+SAFE = re.compile(r"[!-~]{1,200}")
+STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+FAULTS = ("connect_failed", "timeout", "truncated", "bad_answer")
+BOUNDS_S = ROWS["pointsman_request_seconds"].bounds
+ANY = b""  # the cell of routes that match every first segment; no segment is looked up under this name
+
+
+class RoutedHead(HeadLike, Protocol):
+    """What routing reads of a request head."""
+
+    @property
+    def target(self) -> bytes:
+        """The request target as it would be forwarded."""
+
+    @property
+    def path(self) -> bytes:
+        """The target without the query."""
+
+    @property
+    def host(self) -> bytes:
+        """The host, with its port if it has one."""
+
+
+class ArmRoute:
+    """One arm of a route, ready to send to."""
+
+    __slots__ = (
+        "aborts",
+        "base",
+        "faults",
+        "headers",
+        "latency",
+        "latency_us",
+        "name",
+        "slow",
+        "statuses",
+        "upstream",
+    )
+
+    def __init__(self, flag: Flag, arm: Arm, upstream: Any, row: Row) -> None:
+        self.name = arm.name
+        self.upstream = upstream
+        path = urlsplit(arm.upstream).path.rstrip("/")
+        self.base: bytes | None = path.encode() if path else None
+        self.headers = _headers(flag, arm.name)
+        labels = {"route": flag.route, "arm": arm.name}
+        self.statuses = [row.tally("pointsman_requests", **labels, status=status) for status in STATUSES]
+        self.faults: dict[str, Tally] = {
+            fault: row.tally("pointsman_upstream_failures", **labels, outcome=fault) for fault in FAULTS
+        }
+        self.aborts = row.tally("pointsman_client_aborts", **labels)
+        self.slow = row.tally("pointsman_slow_requests", **labels)
+        self.latency_us = row.tally("pointsman_request_seconds_sum", **labels)
+        edges = [*(f"{bound:g}" for bound in BOUNDS_S), "+Inf"]
+        self.latency = [row.tally("pointsman_request_seconds_bucket", **labels, le=edge) for edge in edges]
+
+
+class CompiledRoute:
+    """A flag, ready for requests."""
+
+    __slots__ = (
+        "arms",
+        "assign",
+        "default",
+        "epoch",
+        "experiment",
+        "first_byte_ms",
+        "flag",
+        "headers",
+        "identify",
+        "prefix",
+        "prefix_slash",
+        "reasons",
+        "run",
+        "slow_us",
+        "total_ms",
+    )
+
+    def __init__(self, flag: Flag, compiler: Compiler) -> None:
+        _check_names(flag)
+        self.flag = flag
+        compiled = CompiledFlag(flag)
+        self.assign = compiled.assign
+        self.experiment = compiled.experiment
+        self.run = self.experiment.run.encode() if self.experiment else b""
+        self.epoch = self.experiment.epoch if self.experiment else 0
+        slow_ms = self.experiment.slow_ms if self.experiment else None
+        self.slow_us = None if slow_ms is None else slow_ms * 1000
+        self.identify = Identifier(flag.unit)
+        self.arms = {
+            arm.name: ArmRoute(flag, arm, compiler.upstream(arm.upstream), compiler.row) for arm in flag.arms
+        }
+        self.default = self.arms[flag.default]
+        match = flag.match
+        path = match.path.rstrip("/") if match else ""
+        self.prefix = path.encode()
+        self.prefix_slash = self.prefix + b"/"
+        self.headers = tuple((k.lower().encode(), v.encode()) for k, v in match.headers) if match else ()
+        self.first_byte_ms = (
+            compiler.first_byte_ms if flag.first_byte_timeout_ms is None else flag.first_byte_timeout_ms
+        )
+        self.total_ms = compiler.total_ms if flag.total_timeout_ms is None else flag.total_timeout_ms
+        self.reasons = {
+            reason: compiler.row.tally("pointsman_assignments", route=flag.route, reason=reason.value)
+            for reason in Reason
+        }
+
+    def takes(self, head: RoutedHead) -> bool:
+        """Whether a request is this route's, by path and header fields."""
+        path = head.path
+        if not (path.startswith(self.prefix_slash) or path == self.prefix):
+            return False
+        lower = head.lower
+        return not self.headers or all(lower.get(name) == value for name, value in self.headers)
+
+
+class Compiler:
+    """Makes routes of flags; keeps one upstream per address, so that pools outlive a change."""
+
+    def __init__(
+        self, make_upstream: Callable[[str], Any], row: Row, first_byte_ms: int, total_ms: int
+    ) -> None:
+        self.row = row
+        self.first_byte_ms = first_byte_ms
+        self.total_ms = total_ms
+        self._make = make_upstream
+        self._upstreams: dict[str, Any] = {}
+
+    def upstream(self, url: str) -> Any:
+        """The upstream at an address; its path is the arm's matter."""
+        address = address_of(url)
+        if address not in self._upstreams:
+            try:
+                self._upstreams[address] = self._make(address)
+            except ValueError as problem:
+                raise SpecError(
+                    [Problem("arms.upstream", "an address such as http://host:port", str(problem))]
+                ) from None
+        return self._upstreams[address]
+
+    def keep(self, urls: Iterable[str]) -> None:
+        """Close the pools of all other addresses."""
+        wanted = {address_of(url) for url in urls}
+        for address in set(self._upstreams) - wanted:
+            self._upstreams.pop(address).close()
+
+    def compile(self, flag: Flag) -> CompiledRoute:
+        """A flag ready for requests.
+
+        Raises:
+            SpecError: it holds what cannot be served.
+        """
+        return CompiledRoute(flag, self)
+
+
+Cell = tuple[CompiledRoute, ...]
+Table = dict[bytes, Cell]
+
+
+class Snapshot:
+    """The routes of one moment; never changed."""
+
+    __slots__ = ("_any", "_hosts", "routes", "store_id")
+
+    def __init__(self, routes: Mapping[str, CompiledRoute], store_id: str) -> None:
+        self.routes = dict(routes)
+        self.store_id = store_id
+        matching = [route for route in self.routes.values() if route.flag.match is not None]
+        self._any = _table([route for route in matching if _host(route) is None])
+        hosts = {host for route in matching if (host := _host(route)) is not None}
+        self._hosts = {host: _table([r for r in matching if _host(r) in (None, host)]) for host in hosts}
+
+    def changed(self, compiled: Mapping[str, CompiledRoute], gone: Iterable[str], store_id: str) -> Snapshot:
+        """A new snapshot with these routes changed and those gone."""
+        left = set(gone)
+        routes = {name: route for name, route in self.routes.items() if name not in left} | dict(compiled)
+        return Snapshot(routes, store_id)
+
+    def find(self, head: RoutedHead) -> CompiledRoute | None:
+        """The route of a request."""
+        table = self._any
+        if self._hosts:
+            host = head.host.lower()
+            table = self._hosts.get(host) or self._hosts.get(_without_port(host)) or table
+        segment = head.path[1:].partition(b"/")[0]
+        for route in table.get(segment) or table.get(ANY, ()):
+            if route.takes(head):
+                return route
+        return None
+
+    def running(self) -> list[tuple[str, int, int]]:
+        """Run, epoch and revision of each running experiment."""
+        return [
+            (route.experiment.run, route.epoch, route.flag.revision)
+            for route in self.routes.values()
+            if route.experiment is not None
+        ]
+
+
+def _host(route: CompiledRoute) -> bytes | None:
+    match = route.flag.match
+    return match.host.lower().encode() if match is not None and match.host else None
+
+
+def _without_port(host: bytes) -> bytes:
+    name, colon, port = host.rpartition(b":")
+    return name if colon and port.isdigit() else host
+
+
+def _rank(route: CompiledRoute) -> tuple[bool, int, int, str]:
+    """The most particular first; equals by name, so that every worker decides alike."""
+    return (_host(route) is None, -len(route.prefix), -len(route.headers), route.flag.route)
+
+
+def _table(routes: Iterable[CompiledRoute]) -> Table:
+    by_segment: dict[bytes, list[CompiledRoute]] = {ANY: []}
+    for route in routes:
+        by_segment.setdefault(route.prefix[1:].partition(b"/")[0], []).append(route)
+    everywhere = by_segment[ANY]
+    return {
+        segment: tuple(sorted(cell if segment == ANY else [*cell, *everywhere], key=_rank))
+        for segment, cell in by_segment.items()
+    }
+
+
+def _headers(flag: Flag, arm: str) -> bytes:
+    """The answer's header fields up to the decision id; empty when none are shown."""
+    if not flag.experiments or flag.expose == "none":
+        return b""
+    shown = "Pointsman-Decision: "
+    if flag.expose == "all":
+        name = flag.experiments[0].experiment
+        shown = f"Pointsman-Experiment: {name}\r\nPointsman-Arm: {arm}\r\nPointsman-Revision: {flag.revision}\r\n{shown}"
+    return shown.encode()
+
+
+def _check_names(flag: Flag) -> None:
+    names = [flag.route, *(arm.name for arm in flag.arms)]
+    for experiment in flag.experiments:
+        names += [experiment.run, experiment.experiment]
+    bad = [
+        Problem("flag", "names of printable ASCII", repr(name))
+        for name in names
+        if SAFE.fullmatch(name) is None
+    ]
+    if bad:
+        raise SpecError(bad)
