@@ -98,6 +98,8 @@ def _goal_sentence(run: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     text = f"{begin}. {goal['name']}: {sides}, difference {difference(kind, row['estimate'])}"
     if row["interval"]:
         text += f", interval {interval_text(kind, row['interval'])}"
+    if run["spec"]["kind"] == "ab":
+        return f"{text}; promotion needs {run['treatment']} shown to be better."
     return f"{text}; promotion needs harm below {difference(kind, row['margin']).lstrip('+')}."
 
 
@@ -130,7 +132,8 @@ def what_next(run: Mapping[str, Any], now: int) -> str:
             f"{goes} after {waits}." if waits else f"{goes} at the next look, if no metric stands against it."
         )
     waiting = "; ".join(run.get("waits") or ()) or waits or "the evidence"
-    return f"Last step: {treatment} is promoted when everything is shown to be within its margin. Waiting for {waiting}."
+    better = "the goal is shown to be better and every guardrail" if run["spec"]["kind"] == "ab" else "every metric"
+    return f"Last step: {treatment} is promoted when {better} is shown to be within its margin. Waiting for {waiting}."
 
 
 def summary(run: Mapping[str, Any]) -> dict[str, Any]:

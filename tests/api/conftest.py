@@ -174,7 +174,7 @@ def told(desk_of: Callable[..., Desk], settings: Settings, tmp_path: Path) -> De
 def write_demo_folder(folder: Path) -> None:
     """Scans that look a little like digits, and some that were misread."""
     rng = random.Random(3)
-    scans = []
+    scans: list[dict[str, Any]] = []
     for index in range(40):
         pixels = [0] * 64
         for y in range(8):
@@ -182,7 +182,7 @@ def write_demo_folder(folder: Path) -> None:
             for dx, ink in ((0, 15), (1, rng.choice((6, 12))), (-1, rng.choice((0, 4)))):
                 pixels[y * 8 + max(0, min(7, x + dx))] = ink
         scans.append({"index": index, "pixels": pixels, "label": index % 10})
-    rows = [{"arm": arm, "index": rng.randrange(40), "answer": rng.randrange(10), "label": 0}
+    rows: list[dict[str, Any]] = [{"arm": arm, "index": rng.randrange(40), "answer": rng.randrange(10), "label": 0}
             for arm in ("v1", "v3", "v3", "v3", "v3", "v1", "v3")]  # fmt: skip
     rows = [{**row, "label": scans[row["index"]]["label"]} for row in rows]
     (folder / "scans.json").write_text(json.dumps(scans))

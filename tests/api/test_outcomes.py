@@ -37,7 +37,11 @@ def test_an_outcome_by_decision_id_is_stored_before_it_is_acknowledged(started: 
     assert (answer.status_code, answer.json) == (202, {"accepted": 1, "not_analysed": 0, "refused": []})
     (entry,) = entries(started)
     rows = entry.outcomes
-    assert (list(rows.unit), list(rows.value), list(rows.arm)) == ([started.plane.digest(b"ana")], [1_000_000], [1])
+    assert (list(rows.unit), list(rows.value), list(rows.arm)) == (
+        [started.plane.digest(b"ana")],
+        [1_000_000],
+        [1],
+    )
     assert entry.names == (GOAL,)
     assert rows.time[0] - rows.asked[0] >= 1000
     assert (entry.seq, entry.epoch, entry.dropped) == (1, started.run("digits-v2")["epoch"], (0, 0))
@@ -90,7 +94,14 @@ def test_of_a_batch_the_bad_lines_are_named_and_the_rest_is_taken(started: Desk)
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [(2, "proportion"), (0.5, "proportion"), (-1, "proportion"), ("1", "proportion"), (None, "proportion"), ([], "proportion")],
+    [
+        (2, "proportion"),
+        (0.5, "proportion"),
+        (-1, "proportion"),
+        ("1", "proportion"),
+        (None, "proportion"),
+        ([], "proportion"),
+    ],
 )
 def test_a_value_that_is_no_proportion_is_refused(started: Desk, value: object, kind: str) -> None:
     answer = post(started, {"decision": started.sign("digits-v2"), "metric": GOAL, "value": value})
@@ -112,7 +123,10 @@ def test_a_value_that_is_no_finite_number_is_refused(desk: Desk, text: str) -> N
 
 def test_a_mean_is_kept_in_millionths(desk: Desk) -> None:
     desk.apply(desk.route, desk.file.replace("guardrails:", TOKENS))
-    assert post(desk, {"decision": desk.sign("digits-v2"), "metric": "tokens", "value": -12.5}).status_code == 202
+    assert (
+        post(desk, {"decision": desk.sign("digits-v2"), "metric": "tokens", "value": -12.5}).status_code
+        == 202
+    )
     assert list(entries(desk)[0].outcomes.value) == [-12_500_000]
 
 
@@ -133,14 +147,21 @@ def test_an_old_decision_id_is_expired_and_counted(started: Desk) -> None:
 
 
 def test_requests_that_are_not_analysed_get_202_and_a_counter(started: Desk) -> None:
-    answer = post(started, {"decision": started.sign("digits-v2", arm=-1, analysed=False), "metric": GOAL, "value": 1})
+    answer = post(
+        started, {"decision": started.sign("digits-v2", arm=-1, analysed=False), "metric": GOAL, "value": 1}
+    )
     assert (answer.status_code, answer.json["not_analysed"]) == (202, 1)
     assert entries(started) == []
 
 
 def test_outcomes_of_a_run_that_is_over_are_taken_and_not_analysed(started: Desk) -> None:
     decision = started.sign("digits-v2")
-    assert started.http.post("/v1/experiments/digits-v2/rollback", json={"actor": "ana", "reason": "r"}).status_code == 200
+    assert (
+        started.http.post(
+            "/v1/experiments/digits-v2/rollback", json={"actor": "ana", "reason": "r"}
+        ).status_code
+        == 200
+    )
     started.plane.runs._kept.clear()
     answer = post(started, {"decision": decision, "metric": GOAL, "value": 1})
     assert (answer.status_code, answer.json["not_analysed"]) == (202, 1)
@@ -171,16 +192,32 @@ def test_a_time_is_milliseconds_or_iso_8601_with_its_zone(started: Desk, time: o
         (b'{"metric": "a", "metric": "b", "value": 1}', 422, "key 'metric' twice"),
         (b'"x"', 422, "body"),
         (b"[" * 100_000, 422, "expected JSON"),
-        (b'{"experiment": "digits-v3x", "unit": "u", "key": "k", "metric": "corrected", "value": 1}', 404, "digits-v3"),
-        (b'{"experiment": "digits-v3", "unit": "u", "key": "k", "metric": "errors", "value": 1}', 404, "corrected"),
-        (b'{"experiment": "digits-v3", "unit": "", "key": "k", "metric": "corrected", "value": 1}', 422, "1 to 400"),
-        (b'{"decision": "x", "experiment": "e", "unit": "u", "metric": "corrected", "value": 1}', 422, "either"),
+        (
+            b'{"experiment": "digits-v3x", "unit": "u", "key": "k", "metric": "corrected", "value": 1}',
+            404,
+            "digits-v3",
+        ),
+        (
+            b'{"experiment": "digits-v3", "unit": "u", "key": "k", "metric": "errors", "value": 1}',
+            404,
+            "corrected",
+        ),
+        (
+            b'{"experiment": "digits-v3", "unit": "", "key": "k", "metric": "corrected", "value": 1}',
+            422,
+            "1 to 400",
+        ),
+        (
+            b'{"decision": "x", "experiment": "e", "unit": "u", "metric": "corrected", "value": 1}',
+            422,
+            "either",
+        ),
     ],
 )
 def test_a_malformed_body_gets_one_clear_error(started: Desk, body: bytes, status: int, text: str) -> None:
     answer = started.http.post("/v1/outcomes", data=body)
     assert answer.status_code == status
-    assert text in answer.json["error"]["message"]
+    assert text in answer.get_json()["error"]["message"]
 
 
 def test_too_many_in_one_body_are_refused_whole(started: Desk) -> None:
@@ -192,7 +229,9 @@ def test_many_threads_share_entries_and_the_sequence_has_no_gap(started: Desk) -
     def report(number: int) -> None:
         for i in range(5):
             unit = b"u%d-%d" % (number, i)
-            answer = post(started, {"decision": started.sign("digits-v2", unit=unit), "metric": GOAL, "value": i % 2})
+            answer = post(
+                started, {"decision": started.sign("digits-v2", unit=unit), "metric": GOAL, "value": i % 2}
+            )
             assert answer.status_code == 202
 
     threads = [threading.Thread(target=report, args=(n,)) for n in range(16)]
@@ -214,14 +253,18 @@ def test_a_live_run_gets_an_entry_each_second_though_nothing_is_reported(
 ) -> None:
     started.plane.outcomes.start()
     key = started.keys.run(started.run("digits-v3")["run"]).events
-    eventually(lambda: int(started.client.xlen(key)) >= 3, timeout=5.0)  # type: ignore[arg-type]
+    eventually(lambda: int(started.client.xlen(key)) >= 3, timeout=5.0)
     rows: Any = started.client.xrange(key)
     assert rows[-1][0] > rows[0][0]
     assert {decode(fields).names for _, fields in rows} == {()}
 
 
 def test_a_dead_redis_means_503_and_the_repeat_is_stored_once(
-    desk_of: Callable[..., Desk], settings: Settings, api_redis: RedisServer, tmp_path: Any, eventually: Callable[..., Any]
+    desk_of: Callable[..., Desk],
+    settings: Settings,
+    api_redis: RedisServer,
+    tmp_path: Any,
+    eventually: Callable[..., Any],
 ) -> None:
     server = RedisServer(api_redis.binary, tmp_path / "own", persistent=True)
     server.start()
