@@ -1,9 +1,8 @@
-"""A real Redis for the store's tests: one shared by all under random prefixes, and private ones to be mistreated."""
+"""A corner of the shared Redis for each test of the store, and private servers to be mistreated."""
 
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,41 +12,22 @@ import pytest
 import redis
 
 from router.local.redis_server import RedisServer, find_redis
-from router.store.connect import connect
 from router.store.flags import FlagStore
 from router.store.keys import Keys
 
 Servers = Callable[..., RedisServer]
 
 
-@pytest.fixture(scope="session")
-def shared_url() -> Iterator[str]:
-    """The address of the Redis that the tests of this folder share."""
-    choice = find_redis(os.environ)
-    if choice.url:
-        yield choice.url
-        return
-    with tempfile.TemporaryDirectory(prefix="pm-") as folder:
-        server = RedisServer(choice.binary, Path(folder))
-        server.start()
-        yield server.url
-        server.stop()
+@pytest.fixture
+def shared_url(redis_server: RedisServer) -> str:
+    """The address of the server that all tests share."""
+    return redis_server.url
 
 
 @pytest.fixture
-def keys() -> Keys:
+def keys(prefix: str) -> Keys:
     """Keys below a prefix of this test alone."""
-    return Keys(f"pm-test-{secrets.token_hex(6)}:")
-
-
-@pytest.fixture
-def client(shared_url: str, keys: Keys) -> Iterator[redis.Redis]:
-    """A client; what the test wrote is deleted afterwards."""
-    one = connect(shared_url)
-    yield one
-    for key in one.scan_iter(keys.prefix + "*"):
-        one.delete(key)
-    one.close()
+    return Keys(prefix)
 
 
 @pytest.fixture
