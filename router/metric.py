@@ -22,7 +22,8 @@ CONTINUOUS_UNITS = 1000  # per arm over all strata before a continuous metric ma
 def grid_unit(metric: dict[str, Any], test: str) -> float:
     """The effect a grid is centred on: MDE, margin, or for harm what lies between tolerance and margin."""
     if test == "harm":
-        return float(metric["margin"] - metric["tolerance"] or metric["margin"])
+        between = metric["margin"] - metric["tolerance"]
+        return float(between if between > 0 else metric["margin"])
     return float(metric["margin"] if test == "non_inferiority" else metric["mde"])
 
 
