@@ -166,7 +166,7 @@ def told(desk_of: Callable[..., Desk], settings: Settings, tmp_path: Path) -> De
     folder = tmp_path / "demo"
     folder.mkdir()
     write_demo_folder(folder)
-    desk = desk_of(replace(settings, demo_folder=str(folder)))
+    desk = desk_of(replace(settings, demo_folder=str(folder), gateway_url="http://127.0.0.1:1"))
     tell_stories(desk.store, wall_ms())
     return desk
 
