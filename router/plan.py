@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from router.bucketing import PPM
 from router.document import Document
 from router.errors import Problem, SpecError
 from router.experiment import Experiment
-from router.flag import Flag, Lane, RunningExperiment
+from router.flag import Flag, RunningExperiment
+from router.moves import moved
 from router.route import Route, flag_of
+from router.run import FINAL, new_run, running_experiment
 
-FINAL = frozenset({"promoted", "rolled_back", "ended", "superseded"})
 # What of a running experiment may change without a new epoch: nothing that its evidence depends on.
 SAFE = frozenset({"ramp", "deadline_ms", "at_deadline"})
 
@@ -272,53 +272,6 @@ class Planner:
         return self._start(last["spec"], key, self.files.get(key, ""), self.flags[last["route"]], last)
 
 
-def new_run(spec: dict[str, Any], epoch: int, now: int) -> dict[str, Any]:
-    """The state of a run before its first step: held until the treatment is ready."""
-    return {
-        "format": 1,
-        "run": f"{spec['experiment']}.{epoch}",
-        "experiment": spec["experiment"],
-        "route": spec["route"],
-        "attempt": spec["attempt"],
-        "epoch": epoch,
-        "version": 1,
-        "state": "held",
-        "reason": "arm not ready",
-        "paused": False,
-        "step": -1,
-        "step_since": now,
-        "started": now,
-        "ended": None,
-        "control": spec["control"],
-        "treatment": spec["treatment"],
-        "spec": spec,
-        "coverage": [],
-        "maxima": {},
-        "srm": 0.0,
-        "look": None,
-        "evidence": None,
-        "verdict": "inconclusive",
-        "decision": None,
-        "looks": [],
-    }
-
-
-def running_experiment(spec: dict[str, Any], run: str, epoch: int) -> RunningExperiment:
-    """The experiment as its flag holds it, before the first step."""
-    slow = [metric["over_ms"] for metric in spec["metrics"] if metric["name"] == "slow"]
-    return RunningExperiment(
-        run=run,
-        experiment=spec["experiment"],
-        epoch=epoch,
-        salt=f"{spec['route']}:{epoch}",
-        lanes=tuple(Lane(**lane) for lane in spec["lanes"]),
-        coverage=0,
-        traffic=spec["traffic"],
-        slow_ms=slow[0] if slow else None,
-        ttl_ms=max(metric["window_ms"] + metric["grace_ms"] for metric in spec["metrics"]),
-    )
-
-
 def _units(run: Mapping[str, Any]) -> str:
     units = (run.get("evidence") or {}).get("units", {})
     return f"{sum(row['exposed'] for row in units.values()):,} units"
@@ -342,36 +295,3 @@ def _route_differences(old: Flag, new: Flag) -> list[str]:
     lines += [f"arm {arm}: {before.get(arm, 'none')} -> {after.get(arm, 'none')}"
               for arm in sorted({*before, *after}) if before.get(arm) != after.get(arm)]
     return lines
-
-
-def _ranges(flag: Flag) -> tuple[int, list[tuple[int, int, str]]]:
-    """Inclusion and, for the included, (start, end, arm) over all buckets."""
-    if not flag.experiments or not flag.enabled:
-        return PPM, [(0, PPM, flag.default)]
-    experiment = flag.experiments[0]
-    ranges, edge = [], 0
-    for lane in experiment.lanes:
-        end = lane.start + lane.width(experiment.coverage)
-        arm = flag.default if lane.arm in flag.killed else lane.arm
-        ranges += [(edge, lane.start, flag.default), (lane.start, end, arm)]
-        edge = end
-    return experiment.traffic, [part for part in (*ranges, (edge, PPM, flag.default)) if part[0] < part[1]]
-
-
-def moved(old: Flag, new: Flag) -> tuple[tuple[str, str, int], ...]:
-    """(from, to, ppm) of all units whose arm changes, computed from the ranges of both flags."""
-    (t0, r0), (t1, r1) = _ranges(old), _ranges(new)
-    same_salt = [e.salt for e in old.experiments] == [e.salt for e in new.experiments]
-    found: dict[tuple[str, str], int] = {}
-    for included in sorted({0, t0, t1} - {PPM}):
-        ends = [edge for edge in (t0, t1, PPM) if edge > included]
-        weight = min(ends) - included
-        old_part = r0 if included < t0 else [(0, PPM, old.default)]
-        new_part = r1 if included < t1 else [(0, PPM, new.default)]
-        for a, b, before in old_part:
-            for c, d, after in new_part:
-                common = max(0, min(b, d) - max(a, c)) if same_salt else (b - a) * (d - c) // PPM
-                if before != after and common:
-                    pair = (before, after)
-                    found[pair] = found.get(pair, 0) + common * weight // PPM
-    return tuple((*pair, ppm) for pair, ppm in sorted(found.items()))

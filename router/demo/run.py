@@ -182,6 +182,8 @@ class Demo:
     def _reason(self, run: Mapping[str, Any]) -> str:
         if self.scenario.kill_redis_at_s is not None:
             return "Redis is dead: the last good snapshot routes, no evidence is folded, nothing moves"
+        if run.get("state") in FINAL:
+            return str((run.get("decision") or {}).get("sentence"))
         evidence = run.get("evidence") or {}
         problems = list(evidence.get("health", {}).get("problems", ())) + list(evidence.get("missing", ()))
         reason = str(run.get("reason") or "")

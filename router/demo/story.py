@@ -29,6 +29,7 @@ class Cast:
     ramp: tuple[tuple[str, str, int], ...]  # (share of traffic, least time, least units) per step
     ends: str  # the state in which the story wants it to end
     twin_of: str = "v1"  # the server behind the arm `twin`, for A/A tests
+    mde: str = "10 pp"
 
     @property
     def route(self) -> str:
@@ -42,7 +43,7 @@ class Cast:
 
 
 WEB_RAMP = (("1%", "5 s", 5), ("5%", "5 s", 20), ("25%", "15 s", 100))
-PHONE_RAMP = (("5%", "15 s", 20), ("25%", "15 s", 100))
+PHONE_RAMP = (("6%", "15 s", 20), ("25%", "15 s", 100))
 AA_RAMP = (("50%", "15 s", 100),)
 
 CANARIES = (
@@ -54,7 +55,7 @@ AA_PAIR = (
     Cast("web", "digits-aa-web", "twin", "ab", AA_RAMP, "not promoted"),
     Cast("phone", "digits-aa-phone", "twin", "ab", AA_RAMP, "not promoted"),
 )
-AFTERWARDS = Cast("web", "digits-aa", "twin", "ab", AA_RAMP, "open", twin_of="v2")
+AFTERWARDS = Cast("web", "digits-aa", "twin", "ab", AA_RAMP, "open", twin_of="v2", mde="0.5 pp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ route: {cast.route}
 kind: {cast.kind}
 control: {control}
 treatment: {cast.treatment}
-goal: {{metric: corrected, kind: proportion, better: lower, mde: 10 pp, window: 5 s, grace: 1 s, absent: missing}}
+goal: {{metric: corrected, kind: proportion, better: lower, mde: {cast.mde}, window: 5 s, grace: 1 s, absent: missing}}
 guardrails:
   - {{metric: errors, margin: 1 pp, window: 5 s, grace: 1 s}}
   - {{metric: slow, over: 500 ms, margin: 5 pp, window: 5 s, grace: 1 s}}

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httptools
 
 from router.gateway.answers import CONTINUE, answer, failure
 from router.gateway.exchange import Exchange, of_upstream
 from router.gateway.head import Head, RefusedHeadError, complete
-from router.gateway.ports import Counts, Gate, Limits
+
+if TYPE_CHECKING:
+    from router.gateway.plane import Plane
 
 OVERHEAD_LIMIT = 65_536  # octets between two pieces of a chunked body: sizes, extensions, trailers
 OWN_PATHS = frozenset((b"/livez", b"/readyz", b"/metrics"))
@@ -31,34 +33,6 @@ class Waiting:
         self.refusal = refusal
         self.body: list[bytes] = []
         self.complete = False
-
-
-class Plane:
-    """What all connections of a worker share."""
-
-    def __init__(self, gate: Gate, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
-        self.gate = gate
-        self.limits = limits
-        self.loop = loop
-        self.counts = Counts()
-        self.clients: set[Client] = set()
-        self.draining = False
-
-    def protocol(self) -> Client:
-        """A factory for ``create_server``."""
-        return Client(self)
-
-    def tick(self) -> None:
-        """Look at every deadline; called some ten times a second instead of a timer per request."""
-        now = self.loop.time()
-        for client in tuple(self.clients):
-            client.tick(now)
-
-    def drain(self) -> None:
-        """No further requests: idle connections close, the others after their answer."""
-        self.draining = True
-        for client in tuple(self.clients):
-            client.drain()
 
 
 class Client(asyncio.Protocol):
@@ -248,7 +222,7 @@ class Client(asyncio.Protocol):
         """An answer has left; the next request's turn, or the end."""
         if self.exchange is not exchange:
             return
-        if not exchange.request_complete or not exchange.head.keep_alive or self.closing and not self._queue:
+        if not exchange.request_complete or not exchange.head.keep_alive or (self.closing and not self._queue):
             self.cut()
             return
         if self.plane.draining:

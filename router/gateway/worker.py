@@ -19,7 +19,7 @@ from typing import Any
 import uvloop
 from gunicorn.workers.base import Worker
 
-from router.gateway.client import Plane
+from router.gateway.plane import Plane
 from router.gateway.duties import Duties, clock
 from router.gateway.ports import Limits
 from router.local.parent import die_with_parent

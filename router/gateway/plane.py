@@ -1,0 +1,36 @@
+"""What all client connections of a worker share: the gate, the limits, the counts, one tick for every deadline."""
+
+from __future__ import annotations
+
+import asyncio
+
+from router.gateway.client import Client
+from router.gateway.ports import Counts, Gate, Limits
+
+
+class Plane:
+    """What all connections of a worker share."""
+
+    def __init__(self, gate: Gate, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        self.gate = gate
+        self.limits = limits
+        self.loop = loop
+        self.counts = Counts()
+        self.clients: set[Client] = set()
+        self.draining = False
+
+    def protocol(self) -> Client:
+        """A factory for ``create_server``."""
+        return Client(self)
+
+    def tick(self) -> None:
+        """Look at every deadline; called some ten times a second instead of a timer per request."""
+        now = self.loop.time()
+        for client in tuple(self.clients):
+            client.tick(now)
+
+    def drain(self) -> None:
+        """No further requests: idle connections close, the others after their answer."""
+        self.draining = True
+        for client in tuple(self.clients):
+            client.drain()
