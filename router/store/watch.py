@@ -102,10 +102,12 @@ class FlagWatch:
         if not same:
             # A store that lost its data looks like another one: what it lacks was hardly taken away on purpose.
             self._lacking = set(held)
+        if found:
+            await self._take(found, held, store_id, same)
         if self._lacking - set(found) or (held and not found):
             self._listener.wiped()
-        if not found:
-            return
+
+    async def _take(self, found: dict[str, int], held: Mapping[str, int], store_id: str, same: bool) -> None:
         # Revisions of two stores say nothing about each other. Within one they differ also where it lost its last
         # writes: what it holds now is the truth.
         anew = set(found) if self._first or not same else self._lacking

@@ -31,6 +31,7 @@ class Held:
         self.flags: dict[str, Flag] = {}
         self.broken: dict[str, str] = {}
         self.wipes = 0
+        self.lacks = False
         self.up: bool | None = None
 
     def revisions(self) -> Mapping[str, int]:
@@ -39,12 +40,14 @@ class Held:
     def moved(self, flags: Mapping[str, Flag], gone: set[str], store_id: str) -> None:
         self.flags = {route: flag for route, flag in self.flags.items() if route not in gone} | dict(flags)
         self.store_id = store_id
+        self.lacks = False
 
     def corrupt(self, route: str, problem: str) -> None:
         self.broken[route] = problem
 
     def wiped(self) -> None:
         self.wipes += 1
+        self.lacks = True
 
     def reached(self, reachable: bool) -> None:
         self.up = reachable
@@ -198,9 +201,11 @@ def test_a_wiped_store_is_never_read_as_all_flags_deleted(
         await until(lambda: held.flags["web"] == flag("web", 1, "v2"))
         wipes = held.wipes
         await until(lambda: held.wipes > wipes + 2)
+        assert held.lacks
         assert set(held.flags) == {"web", "phone", "desk"}
         write(client, keys, flag("phone", 1, "v2"), flag("desk", 1, "v2"))
         await until(lambda: {one.default for one in held.flags.values()} == {"v2"})
+        assert not held.lacks
         client.hdel(keys.revisions, "desk")  # from here on the store is trusted again
         await until(lambda: set(held.flags) == {"web", "phone"})
 
