@@ -131,7 +131,7 @@ def rare_interval(
     most = intervals.rare_excess_bound(*_counts(strata, worse), info.a, info.b, unit, alpha / 2)
     least = -intervals.rare_excess_bound(*_counts(strata, other), info.a, -info.b, unit, alpha / 4)
     ratios = evalues.HARM_RATIOS if sign > 0 else RECIPROCALS
-    if least < 0 and evalues.rate_ratio(_events(strata), ratios) >= math.log(4 / alpha):
+    if least < 0 <= most and evalues.rate_ratio(_events(strata), ratios) >= math.log(4 / alpha):
         least = 0.0
     return (least, most) if sign > 0 else (-most, -least)
 

@@ -100,7 +100,7 @@ def test_rare_harm_above_an_absolute_tolerance_is_read_from_the_difference_behin
     kind = KINDS["rare_proportion"]
     assert kind.harm(kind.running, binary(0, 300, 40, 100), slow) == 0.0  # 10 events expected in the treatment
     assert kind.harm(kind.running, binary(0, 900, 240, 300), slow) > math.log(300)
-    doubled = binary(60, 6000, 40, 2000)  # twice as many, yet only one point more
+    doubled = binary(240, 24_000, 160, 8000)  # twice as many, yet only one point more
     assert kind.harm(kind.running, doubled, slow) < 0
 
 
