@@ -1,0 +1,44 @@
+"""The sample files are valid, and say what the code says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from router.document import load
+from router.experiment import BUILT_IN, Experiment, Metric, parse_documents
+from router.metric import KINDS
+from router.route import PLACES, Route
+from router.settings import TABLE
+
+CONFIG = Path(__file__).parent.parent.parent / "config"
+README = (CONFIG / "README.md").read_text()
+
+
+def test_the_examples_are_valid_together() -> None:
+    documents = [d for name in ("route.yaml", "experiment.yaml") for d in load((CONFIG / name).read_text(), name)]
+    routes, experiments = parse_documents(documents)
+    assert list(routes) == ["digits-web"]
+    assert list(experiments) == ["digits-v2"]
+
+
+def test_the_settings_file_holds_every_setting_at_its_default() -> None:
+    found = yaml.safe_load((CONFIG / "settings.yaml").read_text())
+    assert found == {row.name: row.default for row in TABLE}
+
+
+@pytest.mark.parametrize("model", [Route, Experiment, Metric])
+def test_every_key_has_its_line(model: type[Route] | type[Experiment] | type[Metric]) -> None:
+    missing = [
+        field.alias or name
+        for name, field in model.model_fields.items()
+        if f"`{field.alias or name}" not in README and name not in ("match", "unit", "arms", "over")
+    ]
+    assert missing == []
+
+
+def test_every_kind_built_in_and_unit_place_has_its_line() -> None:
+    names = [*KINDS, *BUILT_IN, *PLACES]
+    assert [name for name in names if f"`{name}" not in README] == []
