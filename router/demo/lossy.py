@@ -1,4 +1,4 @@
-"""A fault on purpose, for ``--scenario srm``: a gateway that forgets every second exposure of the treatment.
+"""A fault on purpose, for ``--scenario srm``: a gateway that forgets the exposures of half of the treatment's units.
 
 It is the ordinary gateway started by the ordinary entry; only the recorder's door is changed, here and nowhere in the
 product, so that no switch for losing data exists in it.
@@ -6,7 +6,6 @@ product, so that no switch for losing data exists in it.
 
 from __future__ import annotations
 
-import itertools
 import os
 
 from router.gateway import app
@@ -15,14 +14,13 @@ from router.settings import Settings
 
 
 def lose_half_of_the_treatment() -> None:
-    """Forget every second treatment row before it is recorded, and count it nowhere: a silent mistake."""
+    """Forget half of the treatment's units before they are recorded, and count them nowhere: a silent mistake."""
     exposed = Recorder.exposed
-    turn = itertools.count()
 
     def forgetful(
         self: Recorder, buffer: RunBuffer, revision: int, unit: int, time: int, where: int, treatment: bool
     ) -> tuple[Block, int] | None:
-        if treatment and next(turn) % 2:
+        if treatment and unit & 1:
             return None
         return exposed(self, buffer, revision, unit, time, where, treatment)
 

@@ -88,7 +88,7 @@ SCENARIOS = {
         Scenario(
             "srm",
             GOOD_ONLY,
-            45.0,
+            50.0,
             "half of the treatment's exposures are lost: the counts cannot be trusted",
             lose_exposures=True,
         ),
