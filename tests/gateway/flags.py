@@ -1,0 +1,107 @@
+"""Flags, heads and a gate for tests of the gateway's inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router.bucketing import PPM
+from router.decision_id import Signer, unit_digester
+from router.errors import StoreUnavailable
+from router.events import Entry
+from router.flag import Arm, Flag, Lane, Match, OnMissing, RunningExperiment, UnitSource
+from router.gateway.counters import Counters, Row
+from router.gateway.head import Head, complete
+from router.gateway.recorder import Recorder
+from router.gateway.routing import Gate
+from router.gateway.snapshot import Compiler, Snapshot
+
+SIGNER = Signer({1: b"k" * 32})
+DIGEST = unit_digester(b"u" * 32)
+NOW = 1_800_000_000_000
+
+
+def experiment(coverage: int = PPM, slow_ms: int | None = None, treatment: int = 500_000) -> RunningExperiment:
+    """An experiment of v2 against v1; at full coverage everyone is enrolled."""
+    lanes = (Lane("v2", "treatment", 0, treatment), Lane("v1", "control", treatment, PPM - treatment))
+    return RunningExperiment("e.1", "e", 1, "web:1", lanes, coverage=coverage, slow_ms=slow_ms, ttl_ms=3_600_000)
+
+
+def flag(route: str = "web", path: str = "/v2", **fields: Any) -> Flag:
+    """A flag with arms v1 (default) and v2."""
+    places = fields.pop("places", (("header", "x-person"),))
+    on_missing: OnMissing = fields.pop("on_missing", "control")
+    match = Match(path, fields.pop("host", None), fields.pop("headers", ()))
+    arms = fields.pop("arms", (Arm("v1", "http://127.0.0.1:9001"), Arm("v2", "http://127.0.0.1:9002")))
+    unit = UnitSource("person", places, on_missing)
+    return Flag(route, unit, arms, "v1", match=match, **{"revision": 1, "epoch": 1, **fields})
+
+
+def head(target: str = "/v2/infer", method: str = "POST", **fields: str) -> Head:
+    """A checked request head; underscores in field names stand for dashes."""
+    made = Head()
+    given = {"host": "models.example", **{name.replace("_", "-"): value for name, value in fields.items()}}
+    made.headers = [(name.encode(), value.encode()) for name, value in given.items()]
+    complete(made, target.encode(), method.encode(), "1.1", 16_384, 1 << 30)
+    return made
+
+
+class MemoryLog:
+    """A log that keeps entries, and gives no answer while ``down``; ``lossy`` writes first and then gives none."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, Entry]] = []
+        self.down = False
+        self.lossy = False
+
+    async def append(self, run: str, entry: Entry) -> None:
+        if self.down:
+            raise StoreUnavailable("down")
+        self.entries.append((run, entry))
+        if self.lossy:
+            raise StoreUnavailable("no answer")
+
+    def folded(self) -> list[Entry]:
+        """What a reader makes of it: each (writer, number) once."""
+        seen: dict[tuple[str, int], Entry] = {}
+        for _, entry in self.entries:
+            seen.setdefault((entry.writer, entry.seq), entry)
+        return list(seen.values())
+
+
+class FakeUpstream:
+    """An address that is never called."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Bench:
+    """A gate over flags, with a hand clock."""
+
+    def __init__(self, *flags: Flag, flush_rows: int = 1000, buffer_rows: int = 100_000, hold_limit: int = 1000) -> None:
+        self.now = NOW
+        self.counters = Counters(None)
+        self.row: Row = self.counters.row(self.counters.reserve())
+        self.row.begin(1, "writer")
+        self.log = MemoryLog()
+        self.recorder = Recorder(self.log, self.row, "writer", flush_rows=flush_rows, buffer_rows=buffer_rows)
+        self.compiler = Compiler(FakeUpstream, self.row, 30_000, 600_000)
+        self.gate = Gate(
+            self.recorder, SIGNER, DIGEST, self.row, hold_limit=hold_limit, clock=lambda: self.now
+        )
+        self.show(*flags)
+
+    def show(self, *flags: Flag) -> None:
+        """These are the flags now."""
+        snapshot = Snapshot({one.route: self.compiler.compile(one) for one in flags}, "store")
+        self.gate.snapshot = snapshot
+        self.recorder.running(snapshot.running())
+
+    def totals(self) -> dict[str, int]:
+        """All counters, as /metrics would see them."""
+        self.row.publish()
+        return self.counters.totals()
