@@ -118,24 +118,36 @@ def _flag_at(here: Plane, route: str, revision: int) -> dict[str, Any]:
 
 def _commit(here: Plane, live: Live, plan: Plan, actor: str, reason: str) -> None:
     flags: dict[str, Flag] = dict(live.flags)
+    written: list[str] = []
     for change in plan.changes:
-        if change.superseded is not None:
-            ended = change.superseded
-            said = {"state": ended["state"], "reason": ended["reason"]}
-            entry = audit_entry(here, actor, "supersede", reason, ended["route"], ended, new=said)
-            here.store.commit(Change(entry, run=ended))
-        if change.flag is None and change.run is None:
-            _remember_file(here, live, change)
-            continue
-        old = flags.get(change.flag.route) if change.flag else None
-        route = change.flag.route if change.flag else str((change.run or {})["route"])
-        entry = audit_entry(here, actor, change.action, reason, route, change.run, old=old, new=change.flag)
-        entry["what"] = list(change.lines)
-        files = {change.file_key: change.file_text}
-        here.store.commit(Change(entry, flag=change.flag, run=change.run, files=files))
+        try:
+            if change.flag is None and change.run is None:
+                _remember_file(here, live, change)
+                continue
+            _commit_change(here, change, flags, actor, reason)
+        except StaleRevision as problem:
+            if written:
+                problem.difference += f"\nwritten before that: {', '.join(written)}"
+            raise
+        written.append(f"{change.kind} {change.name}")
         here.counts.acts.labels("apply").inc()
-        if change.flag is not None:
-            flags[change.flag.route] = change.flag
+
+
+def _commit_change(
+    here: Plane, change: PlannedChange, flags: dict[str, Flag], actor: str, reason: str
+) -> None:
+    if change.superseded is not None:
+        ended = change.superseded
+        said = {"state": ended["state"], "reason": ended["reason"]}
+        entry = audit_entry(here, actor, "supersede", reason, ended["route"], ended, new=said)
+        here.store.commit(Change(entry, run=ended))
+    old = flags.get(change.flag.route) if change.flag else None
+    route = change.flag.route if change.flag else str((change.run or {})["route"])
+    entry = audit_entry(here, actor, change.action, reason, route, change.run, old=old, new=change.flag)
+    entry["what"] = list(change.lines)
+    here.store.commit(Change(entry, change.flag, change.run, {change.file_key: change.file_text}))
+    if change.flag is not None:
+        flags[change.flag.route] = change.flag
 
 
 def _remember_file(here: Plane, live: Live, change: PlannedChange) -> None:

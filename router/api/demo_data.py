@@ -6,6 +6,7 @@ Without a demo folder there is none of it, and the pages that need it do not exi
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -61,13 +62,13 @@ def path_of(folder: str, app: str) -> str | None:
     return str(path) if path else None
 
 
-def misread_of(folder: str, experiment: str) -> list[dict[str, Any]]:
-    """The last misread scans of an experiment, by arm, ready to be shown."""
+def misread_of(folder: str, experiment: str, arms: Collection[str]) -> list[dict[str, Any]]:
+    """The last misread scans of an experiment, by its arms, ready to be shown."""
     rows = (_read(folder, "misread.json") or {}).get(experiment, []) if folder else []
     scans = scans_of(folder) if rows else {}
     by_arm: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        if row["index"] in scans:
+        if row["index"] in scans and row["arm"] in arms:
             by_arm.setdefault(row["arm"], []).append(
                 {**row, "picture": picture(scans[row["index"]], f"a {row['label']}, read as {row['answer']}")}
             )

@@ -200,9 +200,9 @@ def flag_of(here: Plane, route: str) -> Flag:
     return flag
 
 
-def history_of(here: Plane, name: str) -> list[dict[str, Any]]:
-    """What happened to an experiment and, by its file, to its route while it ran."""
-    entries = here.store.audit(count=HISTORY)
+def history_of(here: Plane, name: str, reach: int = HISTORY) -> list[dict[str, Any]]:
+    """What happened to an experiment, newest first, as far as the last ``reach`` changes of anything tell."""
+    entries = here.store.audit(count=reach)
     return [entry for entry in entries if entry.get("experiment") == name or _of(entry.get("run"), name)]
 
 

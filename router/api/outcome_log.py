@@ -23,6 +23,7 @@ from router.events import Entry, OutcomeRows
 from router.store.events import EventLog
 
 HEARTBEAT_S = 0.8
+LEARN_S = 3.0  # how often it is asked which runs live; a run with reports is known at once
 RETRY_S = 0.2
 ROWS_PER_ENTRY = 5000
 SENTENCE = "outcomes: Redis does not take them now; nothing is lost if you repeat them with the same keys"
@@ -125,7 +126,7 @@ class OutcomeLog:
             self._wake.wait(RETRY_S if self._down else HEARTBEAT_S / 4)
             self._wake.clear()
             closing = self._closed
-            if time.monotonic() - learned >= HEARTBEAT_S and not closing:
+            if time.monotonic() - learned >= LEARN_S and not closing:
                 learned = time.monotonic()
                 self._know_live()
             self._flush()

@@ -9,6 +9,7 @@ from router.api.run_facts import FINAL
 from router.flag import Flag, RunningExperiment
 
 LOOKS_SHOWN = 14
+LAG = {None: "not known", 0: "nothing waits to be folded"}
 
 
 def trust(run: dict[str, Any], evidence: dict[str, Any] | None) -> list[dict[str, str]]:
@@ -33,9 +34,7 @@ def trust(run: dict[str, Any], evidence: dict[str, Any] | None) -> list[dict[str
     return [
         _check("Sample ratio", srm["ok"], ratio),
         _check("Loss", loss["ok"] or not any("lost" in problem for problem in health["problems"]), lost),
-        _check(
-            "Lag", not late, "not known" if lag is None else f"folded {words.duration(lag)} after it happened"
-        ),
+        _check("Lag", not late, LAG.get(lag) or f"folded {words.duration(lag)} after it happened"),
         _check("Feedback", not silent and not differs, feedback),
     ]
 

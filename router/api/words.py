@@ -132,7 +132,11 @@ def what_next(run: Mapping[str, Any], now: int) -> str:
             f"{goes} after {waits}." if waits else f"{goes} at the next look, if no metric stands against it."
         )
     waiting = "; ".join(run.get("waits") or ()) or waits or "the evidence"
-    better = "the goal is shown to be better and every guardrail" if run["spec"]["kind"] == "ab" else "every metric"
+    better = (
+        "the goal is shown to be better and every guardrail"
+        if run["spec"]["kind"] == "ab"
+        else "every metric"
+    )
     return f"Last step: {treatment} is promoted when {better} is shown to be within its margin. Waiting for {waiting}."
 
 

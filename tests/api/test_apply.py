@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from router.flag import Flag
-from router.store.flags import Change
+from router.store.flags import Change, FlagStore
 
 if TYPE_CHECKING:
     from tests.api.conftest import Desk
@@ -98,6 +98,33 @@ def test_who_expects_an_old_revision_gets_412_with_both_and_the_difference(start
     assert (answer.status_code, error["expected"], error["found"]) == (412, flag.revision, flag.revision + 1)
     assert error["difference"] == "default: 'v1' -> 'v3'\nrevision: 2 -> 3"
     assert started.apply(started.route, expected={"digits-web": flag.revision + 1}).status_code == 200
+
+
+def test_of_two_who_apply_at_once_the_second_gets_both_revisions(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = FlagStore.commit
+    raced: list[Flag] = []
+
+    def meanwhile(store: FlagStore, change: Change) -> None:
+        if change.run is not None and not raced:
+            flag = store.flag("digits-web")
+            assert flag is not None
+            raced.append(flag)
+            commit(
+                store, Change({"actor": "ben"}, flag=flag.with_default("v3").with_revision(flag.revision + 1))
+            )
+        commit(store, change)
+
+    monkeypatch.setattr(FlagStore, "commit", meanwhile)
+    answer = desk.apply(desk.route, desk.file)
+    error = answer.json["error"]
+    assert (answer.status_code, error["code"], error["expected"], error["found"]) == (409, "stale", 1, 2)
+    assert "default: 'v3' -> 'v1'" in error["difference"]
+    assert "written before that: route digits-web" in error["difference"]
+    flag = desk.store.flag("digits-web")
+    assert flag is not None
+    assert (flag.default, flag.experiments) == ("v3", ())
 
 
 @pytest.mark.parametrize(
