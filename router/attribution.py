@@ -171,7 +171,9 @@ def _latency(plan: Plan, record: Record) -> Value | None:
     return (sum(counted) * FIXED_POINT // 1000, len(counted)) if counted else None
 
 
-def left_lane(record: Record, history: Sequence[Sequence[int]], start: int, share: int, until: int, ppm: int) -> bool:
+def left_lane(
+    record: Record, history: Sequence[Sequence[int]], start: int, share: int, until: int, ppm: int
+) -> bool:
     """Whether the lane drew back from the unit's bucket between its entry and ``until``.
 
     Args:
@@ -183,4 +185,6 @@ def left_lane(record: Record, history: Sequence[Sequence[int]], start: int, shar
         ppm: what coverage is counted in.
     """
     offset = record.bucket - start
-    return any(record.entry < time < until and share * coverage // ppm <= offset for time, _, coverage in history)
+    return any(
+        record.entry < time < until and share * coverage // ppm <= offset for time, _, coverage in history
+    )

@@ -62,7 +62,9 @@ def decide(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int, *, 
         ready: whether every endpoint of the treatment has passed its ready probe.
     """
     if evidence.harmful and run["step"] >= 0:
-        sentence = f"{_name(run)} ROLLED BACK at {_share(run)}: {_numbers(run, evidence, evidence.harmful[0])}"
+        sentence = (
+            f"{_name(run)} ROLLED BACK at {_share(run)}: {_numbers(run, evidence, evidence.harmful[0])}"
+        )
         return _end(run, flag, now, Action.ROLLBACK, Reason.HARM, sentence)
     if run["step"] < 0:
         return _begin(run, flag, now, ready=ready)
@@ -100,7 +102,9 @@ def _go_on(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> 
         if row["state"] in ("undecided", "no_data")
     )
     waits = tuple(dict.fromkeys((*waits, *(unproven if last else ()))))
-    return Decision(Action.NONE, reason, f"{_name(run)} waits for {'; '.join(waits) or 'more evidence'}", waits=waits)
+    return Decision(
+        Action.NONE, reason, f"{_name(run)} waits for {'; '.join(waits) or 'more evidence'}", waits=waits
+    )
 
 
 def _futile(run: Mapping[str, Any], evidence: Evidence) -> bool:
@@ -118,13 +122,17 @@ def _past_deadline(run: Mapping[str, Any], now: int) -> bool:
 def _at_deadline(run: Mapping[str, Any], flag: Flag, now: int) -> Decision:
     sentence = f"{_name(run)} reached its deadline undecided"
     if run["spec"]["at_deadline"] == "rollback":
-        return _end(run, flag, now, Action.ROLLBACK, Reason.DEADLINE, f"{sentence}: rolled back as the file says")
+        return _end(
+            run, flag, now, Action.ROLLBACK, Reason.DEADLINE, f"{sentence}: rolled back as the file says"
+        )
     return _hold(run, Reason.DEADLINE, f"{sentence}: held as the file says")
 
 
 def _begin(run: Mapping[str, Any], flag: Flag, now: int, *, ready: bool) -> Decision:
     if not ready:
-        return Decision(Action.NONE, Reason.ARM_NOT_READY, f"{_name(run)} is held: {run['treatment']} is not ready")
+        return Decision(
+            Action.NONE, Reason.ARM_NOT_READY, f"{_name(run)} is held: {run['treatment']} is not ready"
+        )
     if run["paused"]:
         return Decision(Action.NONE, Reason.PAUSED, f"{_name(run)} is paused by a person")
     return _step(run, flag, now, 0, Action.START, Reason.ARM_READY)
@@ -134,15 +142,15 @@ def _advance(run: Mapping[str, Any], flag: Flag, now: int) -> Decision:
     return _step(run, flag, now, run["step"] + 1, Action.ADVANCE, Reason.STEP_MET)
 
 
-def _step(run: Mapping[str, Any], flag: Flag, now: int, step: int, action: Action, reason: Reason) -> Decision:
+def _step(
+    run: Mapping[str, Any], flag: Flag, now: int, step: int, action: Action, reason: Reason
+) -> Decision:
     to = run["spec"]["ramp"][step]
     before = f"{_share(run)} > " if run["step"] >= 0 else ""
     sentence = f"{_name(run)} goes to {before}{to['traffic'] / 10_000:g} % of traffic: {reason.value}"
     new_flag = flag.with_coverage(run["run"], to["coverage"]).with_revision(flag.revision + 1)
     history = [*run["coverage"], [now, new_flag.revision, to["coverage"]]]
-    return _written(
-        run, new_flag, now, action, reason, sentence, step=step, step_since=now, coverage=history
-    )
+    return _written(run, new_flag, now, action, reason, sentence, step=step, step_since=now, coverage=history)
 
 
 def _hold(run: Mapping[str, Any], reason: Reason, why: str) -> Decision:
@@ -155,7 +163,13 @@ def _hold(run: Mapping[str, Any], reason: Reason, why: str) -> Decision:
 
 
 def _end(
-    run: Mapping[str, Any], flag: Flag, now: int, action: Action, reason: Reason, sentence: str, actor: str = "controller"
+    run: Mapping[str, Any],
+    flag: Flag,
+    now: int,
+    action: Action,
+    reason: Reason,
+    sentence: str,
+    actor: str = "controller",
 ) -> Decision:
     """Promotion, rollback and end are one write each: the experiment leaves the flag."""
     new_flag = flag.without_experiment(run["run"])
@@ -189,7 +203,13 @@ def _written(
 def _moved(
     run: Mapping[str, Any], action: Action, reason: Reason, sentence: str, actor: str = "controller"
 ) -> dict[str, Any]:
-    decision = {"action": action.value, "reason": reason.value, "sentence": sentence, "actor": actor, "time": None}
+    decision = {
+        "action": action.value,
+        "reason": reason.value,
+        "sentence": sentence,
+        "actor": actor,
+        "time": None,
+    }
     state = after(run["state"], action)
     return {
         **run,

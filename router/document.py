@@ -125,7 +125,9 @@ class _Reader:
 
     def _scalar(self, node: yaml.Node, path: Path) -> str | None:
         text = str(node.value)
-        if node.tag.startswith("!") or (node.tag.startswith("tag:") and not node.tag.startswith("tag:yaml.org,2002:")):
+        if node.tag.startswith("!") or (
+            node.tag.startswith("tag:") and not node.tag.startswith("tag:yaml.org,2002:")
+        ):
             self._problem(node, path, "no tag", node.tag)
             return None
         plain = getattr(node, "style", None) is None

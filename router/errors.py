@@ -76,7 +76,9 @@ class UnknownName(PointsmanError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str] = ()) -> None:
         known = sorted(known)
-        hint = nearest(name, known) or (f"known: {', '.join(known[:10])}" if known else f"there is no {kind} yet")
+        hint = nearest(name, known) or (
+            f"known: {', '.join(known[:10])}" if known else f"there is no {kind} yet"
+        )
         super().__init__(f"no {kind} named {name!r} - {hint}")
 
 

@@ -196,7 +196,9 @@ def _shown(
     name, reading, key, strata = metric["name"], kind.closed, "c", closed
     if interval is None and running:
         reading, key, strata = kind.running, "r", running
-        interval = kind.interval(reading, strata, metric, grid_unit(metric, "harm") if harmful else unit, alpha)
+        interval = kind.interval(
+            reading, strata, metric, grid_unit(metric, "harm") if harmful else unit, alpha
+        )
     levels = [reading.level(moments.level_sums(name, reading, key, arm)) for arm in (0, 1)]
     return {
         side: {"n": level.n, "value": level.value, "events": level.events}
@@ -249,7 +251,9 @@ def _missing(rows: Mapping[str, Mapping[str, Any]], thresholds: Thresholds) -> t
         if None in reported["rates"] or 0 in reported["reported"]:
             missing.append(f"{name}: units with a report in both arms")
         elif row["max_log_e"]["reported_equal"] < thresholds.promote:
-            missing.append(f"{name}: proof that the arms report alike to within {REPORTED_MARGIN * 100:.0f} pp")
+            missing.append(
+                f"{name}: proof that the arms report alike to within {REPORTED_MARGIN * 100:.0f} pp"
+            )
     return tuple(missing)
 
 
@@ -281,7 +285,10 @@ def _conclude(
         verdict = Verdict.EQUIVALENT
     canary = run["spec"]["kind"] == "canary"
     proven = verdict is Verdict.BETTER or (canary and verdict is Verdict.EQUIVALENT)
-    waits = (*(f"{name}: {row['missing']}" for name, row in rows.items() if row["missing"]), *_step_waits(rows))
+    waits = (
+        *(f"{name}: {row['missing']}" for name, row in rows.items() if row["missing"]),
+        *_step_waits(rows),
+    )
     document |= {"verdict": verdict.value, "missing": list(missing)}
     return Evidence(verdict, document, maxima, srm, harmful, invalid, missing, proven, waits)
 

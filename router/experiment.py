@@ -59,8 +59,13 @@ class Metric(Strict):
         if built_in is None and (self.kind is None or self.better is None):
             hint = nearest(self.metric, BUILT_IN)
             raise wrong("kind and better for a metric that is not built in", repr(self.metric), hint)
-        if built_in is not None and (self.kind not in (None, built_in[0]) or self.better not in (None, built_in[1])):
-            raise wrong(f"built-in {self.metric} to be {built_in[0]}, better {built_in[1]}", "another kind or direction")
+        if built_in is not None and (
+            self.kind not in (None, built_in[0]) or self.better not in (None, built_in[1])
+        ):
+            raise wrong(
+                f"built-in {self.metric} to be {built_in[0]}, better {built_in[1]}",
+                "another kind or direction",
+            )
         if (self.metric == "slow") != (self.over is not None):
             raise wrong("'over' for slow, and for slow only", "none" if self.metric == "slow" else "one")
         if self.metric == "latency" and self.value not in (None, "mean"):
@@ -153,27 +158,37 @@ class Experiment(Strict):
             raise wrong("an mde for the goal", "none", "the smallest effect worth detecting, such as '2 pp'")
         for guardrail in self.guardrails:
             if guardrail.margin is None:
-                raise wrong(f"a margin for guardrail {guardrail.metric}", "none", "how much harm may remain unproven")
+                raise wrong(
+                    f"a margin for guardrail {guardrail.metric}", "none", "how much harm may remain unproven"
+                )
         self._check_ramp([step.traffic for step in self.steps()])
         return self
 
     def _check_ramp(self, shares: list[int]) -> None:
         if PPM in shares:
-            raise wrong("steps below 100%", "100%", "promotion is a decision, not a step: end with the largest step")
+            raise wrong(
+                "steps below 100%", "100%", "promotion is a decision, not a step: end with the largest step"
+            )
         if shares != sorted(set(shares)):
             raise wrong("a ramp whose steps grow", ", ".join(f"{share / 10_000:g}%" for share in shares))
         if shares[-1] > PPM // 2 and self.kind == "ab":
             raise wrong("an A/B ramp of at most 50%", f"{shares[-1] / 10_000:g}%")
         if shares[-1] > self.traffic * 9 // 10:
-            raise wrong("a largest step that leaves the control at least a tenth", f"{shares[-1] / 10_000:g}%")
+            raise wrong(
+                "a largest step that leaves the control at least a tenth", f"{shares[-1] / 10_000:g}%"
+            )
 
     def steps(self) -> list[Step]:
         """The ramp with every default filled in."""
         ramp = self.ramp
         if ramp is None:
             ramp = [percent_ppm(share) for share in DEFAULT_RAMPS[self.kind]]
-        return [step if isinstance(step, Step) else Step.model_construct(
-            traffic=step, time=STEP_TIME_MS, units=STEP_UNITS) for step in ramp]
+        return [
+            step
+            if isinstance(step, Step)
+            else Step.model_construct(traffic=step, time=STEP_TIME_MS, units=STEP_UNITS)
+            for step in ramp
+        ]
 
     def spec(self) -> dict[str, Any]:
         """Everything a run keeps."""
@@ -231,7 +246,11 @@ def parse_documents(
         kind = next(iter(document.data), "")
         if kind not in ("route", "experiment"):
             hint = nearest(kind, ("route", "experiment"))
-            problems.append(document.problem(() if not kind else (kind,), "'route:' or 'experiment:' first", repr(kind), hint))
+            problems.append(
+                document.problem(
+                    () if not kind else (kind,), "'route:' or 'experiment:' first", repr(kind), hint
+                )
+            )
             continue
         try:
             if kind == "route":
@@ -248,7 +267,9 @@ def parse_documents(
     return routes, experiments
 
 
-def _once(found: dict[str, tuple[_T, Document]], name: str, pair: tuple[_T, Document], problems: list[Problem]) -> None:
+def _once(
+    found: dict[str, tuple[_T, Document]], name: str, pair: tuple[_T, Document], problems: list[Problem]
+) -> None:
     if name in found:
         problems.append(pair[1].problem((), "each name once", f"{name!r} twice"))
     found[name] = pair

@@ -54,7 +54,9 @@ class Checked:
     srm: float
 
 
-def check(health: Health, exposed: Sequence[Pair], share: float, srm: float, arms: tuple[str, str]) -> Checked:
+def check(
+    health: Health, exposed: Sequence[Pair], share: float, srm: float, arms: tuple[str, str]
+) -> Checked:
     """Weigh the telemetry of a run.
 
     Args:
@@ -93,7 +95,9 @@ def _arrivals(
     problems = []
     if log_e >= threshold:
         found = totals[1] / max(1, sum(totals))
-        problems.append(f"sample ratio mismatch: {share:.1%} of units asked for the treatment, {found:.1%} arrived")
+        problems.append(
+            f"sample ratio mismatch: {share:.1%} of units asked for the treatment, {found:.1%} arrived"
+        )
     document = {
         "log_e": log_e,
         "threshold": threshold,
@@ -106,7 +110,9 @@ def _arrivals(
 
 def _loss(health: Health) -> tuple[dict[str, Any], list[str]]:
     if health.sent is None or health.lost is None:
-        return {"lost": None, "sent": None, "share": None, "ok": False}, ["how many events were lost is not known"]
+        return {"lost": None, "sent": None, "share": None, "ok": False}, [
+            "how many events were lost is not known"
+        ]
     lost, all_rows = sum(health.lost), sum(health.sent) + sum(health.lost)
     share = lost / all_rows if all_rows else 0.0
     problems = []
@@ -173,4 +179,6 @@ def unequal_reports(name: str, reported: Mapping[str, Any] | None, seen: float) 
     if reported is None or max(seen, reported["log_e"]) < math.log(REPORTED_E):
         return []
     control, treatment = ("no units" if rate is None else f"{rate:.0%}" for rate in reported["rates"])
-    return [f"feedback differs between the arms: {treatment} of treatment and {control} of control units report {name}"]
+    return [
+        f"feedback differs between the arms: {treatment} of treatment and {control} of control units report {name}"
+    ]

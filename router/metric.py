@@ -172,13 +172,20 @@ class Kind:
     def units_missing(self, strata: Sequence[Stratum]) -> str:
         """What a promotion still waits for, in words."""
         least = min(_counts(strata, arm)[0] for arm in (0, 1))
-        return f"{self.units} units with a closed window in each arm (now {least})" if least < self.units else ""
+        return (
+            f"{self.units} units with a closed window in each arm (now {least})" if least < self.units else ""
+        )
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("proportion", "share of units with the event; for shares of 5 % and more", SHARE_OF_REPORTS, BINARY),
+        Kind(
+            "proportion",
+            "share of units with the event; for shares of 5 % and more",
+            SHARE_OF_REPORTS,
+            BINARY,
+        ),
         Kind(
             "rare_proportion",
             "share of units with at least one event; for rare events such as errors",
@@ -192,6 +199,8 @@ KINDS: dict[str, Kind] = {
             exact=True,
         ),
         Kind("mean", "average over units of a number per unit", RATIO, MEAN, units=CONTINUOUS_UNITS),
-        Kind("ratio", "sum of values over number of reports, over units", RATIO, RATIO, units=CONTINUOUS_UNITS),
+        Kind(
+            "ratio", "sum of values over number of reports, over units", RATIO, RATIO, units=CONTINUOUS_UNITS
+        ),
     )
 }

@@ -113,7 +113,9 @@ class Planner:
         self._restart: set[str] = set()
 
     def plan(
-        self, routes: Mapping[str, tuple[Route, Document]], experiments: Mapping[str, tuple[Experiment, Document]]
+        self,
+        routes: Mapping[str, tuple[Route, Document]],
+        experiments: Mapping[str, tuple[Experiment, Document]],
     ) -> Plan:
         """Plan routes first, then the experiments on them.
 
@@ -141,7 +143,9 @@ class Planner:
             flag = wanted.with_revision(1)
             self.flags[name] = flag
             arms = ", ".join(f"{arm.name} ({arm.upstream})" for arm in flag.arms)
-            return Change("route", name, "create", (f"arms {arms}", f"default {flag.default}"), key, text, flag)
+            return Change(
+                "route", name, "create", (f"arms {arms}", f"default {flag.default}"), key, text, flag
+            )
         before = self.files.get(key)
         behind = _behind(wanted.default, live.default)
         if before == text:
@@ -156,7 +160,9 @@ class Planner:
     ) -> Change:
         name = live.route
         if default not in {arm.name for arm in wanted.arms}:
-            self.problems.append(document.problem(("arms",), f"the live default {default!r} among the arms", "none"))
+            self.problems.append(
+                document.problem(("arms",), f"the live default {default!r} among the arms", "none")
+            )
             default = wanted.default
         running = live.experiments[0] if live.experiments else None
         merged = Flag(
@@ -176,7 +182,14 @@ class Planner:
         moves = moved(live, merged)
         self.flags[name] = merged
         return Change(
-            "route", name, "change", tuple(what), key_of("route", name), file_text(document), merged, moves=moves
+            "route",
+            name,
+            "change",
+            tuple(what),
+            key_of("route", name),
+            file_text(document),
+            merged,
+            moves=moves,
         )
 
     def _disturbs(
@@ -211,7 +224,11 @@ class Planner:
                 if not live:
                     said += f"; 'attempt: {last['attempt'] + 1}' starts another"
                 return Change("experiment", name, "nothing", (said,), key, text)
-            if live and {k for k in spec if spec[k] != last["spec"].get(k)} <= SAFE and spec["lanes"] == last["spec"]["lanes"]:
+            if (
+                live
+                and {k for k in spec if spec[k] != last["spec"].get(k)} <= SAFE
+                and spec["lanes"] == last["spec"]["lanes"]
+            ):
                 run = {**last, "spec": spec, "version": last["version"] + 1}
                 lines = ("ramp or deadline change within the epoch; evidence stays",)
                 return Change("experiment", name, "change", lines, key, text, run=run)
@@ -222,7 +239,9 @@ class Planner:
         flag = self._startable(experiment, document, last)
         return None if flag is None else self._start(spec, key, text, flag, last)
 
-    def _startable(self, experiment: Experiment, document: Document, last: dict[str, Any] | None) -> Flag | None:
+    def _startable(
+        self, experiment: Experiment, document: Document, last: dict[str, Any] | None
+    ) -> Flag | None:
         flag = self.flags.get(experiment.route)
         if flag is None:
             return None  # parse_documents has said so
@@ -243,7 +262,9 @@ class Planner:
             return None
         return flag
 
-    def _start(self, spec: dict[str, Any], key: str, text: str, flag: Flag, last: dict[str, Any] | None) -> Change:
+    def _start(
+        self, spec: dict[str, Any], key: str, text: str, flag: Flag, last: dict[str, Any] | None
+    ) -> Change:
         superseded: dict[str, Any] | None = None
         discarded: tuple[str, ...] = ()
         if last is not None and last["state"] not in FINAL:
@@ -292,6 +313,9 @@ def _route_differences(old: Flag, new: Flag) -> list[str]:
         if getattr(old, name) != getattr(new, name):
             lines.append(f"{name}: {getattr(old, name)} -> {getattr(new, name)}")
     before, after = ({arm.name: arm.upstream for arm in flag.arms} for flag in (old, new))
-    lines += [f"arm {arm}: {before.get(arm, 'none')} -> {after.get(arm, 'none')}"
-              for arm in sorted({*before, *after}) if before.get(arm) != after.get(arm)]
+    lines += [
+        f"arm {arm}: {before.get(arm, 'none')} -> {after.get(arm, 'none')}"
+        for arm in sorted({*before, *after})
+        if before.get(arm) != after.get(arm)
+    ]
     return lines

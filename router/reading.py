@@ -208,5 +208,7 @@ class Moments:
             exposed = self.count(arm, "u") + self.count(arm, "x")
             analysed = max(self.count(arm, key, name) for name in ("", *names) for key in ("c", "r"))
             if analysed > exposed:
-                problems.append(f"counts contradict each other: {exposed} {label} units exposed, {analysed} analysed")
+                problems.append(
+                    f"counts contradict each other: {exposed} {label} units exposed, {analysed} analysed"
+                )
         return problems

@@ -47,7 +47,9 @@ def reads(reader: Callable[[object], Any]) -> BeforeValidator:
 
 def wrong(expected: str, found: str, hint: str = "") -> PydanticCustomError:
     """An error in our form, from inside a validator."""
-    return PydanticCustomError("pointsman", "{expected}", {"expected": expected, "found": found, "hint": hint})
+    return PydanticCustomError(
+        "pointsman", "{expected}", {"expected": expected, "found": found, "hint": hint}
+    )
 
 
 def name(value: object) -> str:
@@ -114,7 +116,13 @@ class ArmModel(Strict):
 
 
 def _path(value: object) -> str:
-    if not isinstance(value, str) or not value.startswith("/") or "?" in value or "#" in value or ".." in value:
+    if (
+        not isinstance(value, str)
+        or not value.startswith("/")
+        or "?" in value
+        or "#" in value
+        or ".." in value
+    ):
         raise Unreadable("a path that begins with '/'", value)
     return value.rstrip("/") or "/"
 

@@ -41,7 +41,11 @@ TABLE: tuple[Row, ...] = (
     Row("unit_key", "", "Key of unit digests, hex.", secret=True),
     Row("flush_ms", 100, "Longest wait before recorded events are written."),
     Row("flush_rows", 1000, "Recorded rows that are written at once."),
-    Row("buffer_rows", 100_000, "Rows a worker keeps while Redis does not answer; more are dropped and counted."),
+    Row(
+        "buffer_rows",
+        100_000,
+        "Rows a worker keeps while Redis does not answer; more are dropped and counted.",
+    ),
     Row("poll_ms", 500, "How often a gateway asks for moved revisions."),
     Row("store_timeout_ms", 1000, "Longest wait for one answer of Redis."),
     Row("connect_timeout_ms", 1000, "Longest wait for a connection to an upstream."),

@@ -143,7 +143,9 @@ def _events_missing(units: int, rate: float) -> str:
     least = units * min(rate, 1 - rate)
     if least >= EXPECTED_EVENTS:
         return ""
-    return f"{EXPECTED_EVENTS} units with and without the event expected in each arm (now {max(0.0, least):.0f})"
+    return (
+        f"{EXPECTED_EVENTS} units with and without the event expected in each arm (now {max(0.0, least):.0f})"
+    )
 
 
 def _gated(effect: float, variance: float, units: int) -> Estimate | None:

@@ -171,7 +171,9 @@ def average(log_e: Sequence[float]) -> float:
     return log_sum_exp(log_e) - math.log(len(log_e))
 
 
-def srm(strata: Iterable[tuple[Sequence[int], Sequence[float]]], concentration: float = SRM_CONCENTRATION) -> float:
+def srm(
+    strata: Iterable[tuple[Sequence[int], Sequence[float]]], concentration: float = SRM_CONCENTRATION
+) -> float:
     """Sample ratio mismatch: did units arrive in the proportions asked for?
 
     Args:

@@ -77,7 +77,9 @@ def mde_grid(information: float, weighted: float, unit: float, alpha: float) -> 
     return Interval(low, high)
 
 
-def rare_excess_bound(n: int, x: int, information: float, weighted: float, unit: float, alpha: float) -> float:
+def rare_excess_bound(
+    n: int, x: int, information: float, weighted: float, unit: float, alpha: float
+) -> float:
     """Upper bound of how much one arm's rate exceeds another's, before and behind the gate.
 
     Args:

@@ -68,7 +68,9 @@ def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             yield base, node.level
-            yield from ((f"{base}.{alias.name}", node.level) for alias in node.names if base in ("router", "stats"))
+            yield from (
+                (f"{base}.{alias.name}", node.level) for alias in node.names if base in ("router", "stats")
+            )
 
 
 def part_of(module: str) -> str:
@@ -155,7 +157,11 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 
 
 def test_files_stay_short() -> None:
-    long = {str(p.relative_to(ROOT)): n for p in sources(ROOT) if (n := len(p.read_text().splitlines())) > LONGEST_FILE}
+    long = {
+        str(p.relative_to(ROOT)): n
+        for p in sources(ROOT)
+        if (n := len(p.read_text().splitlines())) > LONGEST_FILE
+    }
     assert long == {}
 
 
@@ -170,14 +176,27 @@ def test_functions_stay_short() -> None:
     assert long == []
 
 
-@pytest.mark.parametrize("folder", ["router", "router/store", "router/gateway", "router/api", "router/controller", "stats"])
+@pytest.mark.parametrize(
+    "folder", ["router", "router/store", "router/gateway", "router/api", "router/controller", "stats"]
+)
 def test_each_folder_says_what_may_never_happen_there(folder: str) -> None:
     docstring = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text())) or ""
     assert len(docstring) > 80
 
 
 @pytest.mark.parametrize(
-    "folder", ["", "config", "stats", "router", "router/store", "router/gateway", "router/api", "router/controller", "deploy"]
+    "folder",
+    [
+        "",
+        "config",
+        "stats",
+        "router",
+        "router/store",
+        "router/gateway",
+        "router/api",
+        "router/controller",
+        "deploy",
+    ],
 )
 def test_each_folder_has_its_documentation(folder: str) -> None:
     assert len((ROOT / folder / "README.md").read_text()) > 400
@@ -186,6 +205,10 @@ def test_each_folder_has_its_documentation(folder: str) -> None:
 def test_the_gateway_process_loads_nothing_it_may_not() -> None:
     modules = [module_of(p, ROOT) for p in sorted((ROOT / "router" / "gateway").glob("*.py"))]
     program = f"import sys, {', '.join(modules)}; print('\\n'.join(sys.modules))"
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
+    )
     loaded = run.stdout.splitlines()
-    assert [m for m in loaded if any(m == never or m.startswith(never + ".") for never in GATEWAY_NEVER)] == []
+    assert [
+        m for m in loaded if any(m == never or m.startswith(never + ".") for never in GATEWAY_NEVER)
+    ] == []

@@ -109,6 +109,8 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as problem:  # noqa: BLE001 - the last door: a crash must not look like a 'no'
         if "--debug" in words:
             traceback.print_exc()
-        click.echo(f"pointsman: unexpected {type(problem).__name__}: {problem} (--debug shows where)", err=True)
+        click.echo(
+            f"pointsman: unexpected {type(problem).__name__}: {problem} (--debug shows where)", err=True
+        )
         sys.exit(TROUBLE)
     sys.exit(result if isinstance(result, int) else 0)

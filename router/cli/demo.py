@@ -18,7 +18,13 @@ SCENARIOS = ("story", "aa", "no-traffic", "redis-down", "srm", "silent-feedback"
 @click.command()
 @click.option("--headless", is_flag=True, help="Exit 0 only if it ended as it should.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the simulated people.")
-@click.option("--port", type=int, default=8321, show_default=True, help="Of API and dashboard; the gateway's is one below.")
+@click.option(
+    "--port",
+    type=int,
+    default=8321,
+    show_default=True,
+    help="Of API and dashboard; the gateway's is one below.",
+)
 @click.option("--scenario", type=click.Choice(SCENARIOS), default="story", show_default=True)
 def demo(headless: bool, seed: int, port: int, scenario: str) -> int:
     """Everything real on this machine: watch one model promoted and one rolled back."""

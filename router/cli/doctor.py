@@ -33,7 +33,9 @@ class Check:
 
 def check_python() -> Check:
     """The interpreter."""
-    return Check("python", sys.version_info >= OLDEST_PYTHON, f"{platform.python_version()} at {sys.executable}")
+    return Check(
+        "python", sys.version_info >= OLDEST_PYTHON, f"{platform.python_version()} at {sys.executable}"
+    )
 
 
 def check_redis() -> list[Check]:
@@ -49,7 +51,9 @@ def check_redis() -> list[Check]:
     if choice.url:
         begun = time.perf_counter()
         connect(choice.url).ping()
-        checks.append(Check("redis latency", True, f"{(time.perf_counter() - begun) * 1e3:.1f} ms for a ping"))
+        checks.append(
+            Check("redis latency", True, f"{(time.perf_counter() - begun) * 1e3:.1f} ms for a ping")
+        )
     return checks
 
 
@@ -68,7 +72,11 @@ def check_data_dir(settings: Settings) -> Check:
     """Whether the last good snapshot and the secrets can be kept."""
     folder = Path(settings.data_dir)
     place = next(path for path in (folder, *folder.resolve().parents) if path.exists())
-    return Check("data folder", os.access(place, os.W_OK), f"{folder} ({'writable' if os.access(place, os.W_OK) else 'NOT writable'})")
+    return Check(
+        "data folder",
+        os.access(place, os.W_OK),
+        f"{folder} ({'writable' if os.access(place, os.W_OK) else 'NOT writable'})",
+    )
 
 
 def check_api(address: str | None) -> Check:
@@ -87,7 +95,13 @@ def check_api(address: str | None) -> Check:
 def doctor(address: str | None, as_json: bool) -> int:
     """Check this machine: Python, Redis, addresses, files."""
     settings = Settings.load(os.environ)
-    checks = [check_python(), *check_redis(), *check_ports(settings), check_data_dir(settings), check_api(address)]
+    checks = [
+        check_python(),
+        *check_redis(),
+        *check_ports(settings),
+        check_data_dir(settings),
+        check_api(address),
+    ]
     if as_json:
         click.echo(json.dumps({"checks": [{"name": c.name, "ok": c.ok, "found": c.found} for c in checks]}))
     else:

@@ -46,7 +46,9 @@ def status(experiment: str | None, address: str | None, as_json: bool) -> int:
     answer = {"experiments": api.get("/v1/experiments")["experiments"], **api.get("/v1/status")}
     lines = [render.experiments(answer["experiments"]) if answer["experiments"] else "no experiments yet", ""]
     for gateway in answer.get("gateways", []):
-        revisions = ", ".join(f"{route} {revision}" for route, revision in gateway.get("revisions", {}).items())
+        revisions = ", ".join(
+            f"{route} {revision}" for route, revision in gateway.get("revisions", {}).items()
+        )
         lines.append(f"gateway {gateway['writer']}: revisions {revisions or 'none'}")
     lines += [f"file behind: {line}" for line in answer.get("behind", [])]
     show(answer, "\n".join(lines).rstrip(), as_json)
@@ -109,9 +111,7 @@ resume = _act("resume", "Go on after a pause.")
 @click.option("--experiment", "-e", help="Or an experiment of the route.")
 @api_option
 @json_option
-def explain(
-    unit: str, route: str | None, experiment: str | None, address: str | None, as_json: bool
-) -> int:
+def explain(unit: str, route: str | None, experiment: str | None, address: str | None, as_json: bool) -> int:
     """Which arm a unit gets, and each step of why."""
     api = api_of(address)
     if experiment:

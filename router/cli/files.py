@@ -29,9 +29,13 @@ def read_files(files: tuple[Path, ...]) -> list[dict[str, str]]:
         try:
             texts.append({"name": str(path), "text": path.read_text(encoding="utf-8")})
         except (OSError, UnicodeDecodeError) as problem:
-            problems.append(Problem(path="", expected="a readable YAML file", found=str(problem), file=str(path)))
+            problems.append(
+                Problem(path="", expected="a readable YAML file", found=str(problem), file=str(path))
+            )
     if problems or not texts:
-        raise SpecError(tuple(problems) or (Problem("", "at least one YAML file", "none", file=str(files[0])),))
+        raise SpecError(
+            tuple(problems) or (Problem("", "at least one YAML file", "none", file=str(files[0])),)
+        )
     return texts
 
 
@@ -122,7 +126,9 @@ deadline: 7 d
 @click.option("--control", required=True, metavar="URL", help="The model server in production.")
 @click.option("--treatment", required=True, metavar="URL", help="The model server under test.")
 @click.option("--name", default="model", show_default=True, help="The route's name.")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("."), help="Where to write the two files.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path("."), help="Where to write the two files."
+)
 def init(control: str, treatment: str, name: str, folder: Path) -> int:
     """Write a route and an experiment for your own two model servers."""
     for option, url in (("--control", control), ("--treatment", treatment)):

@@ -23,7 +23,9 @@ from router.settings import Settings
 settings_option = click.option(
     "--settings", "file", type=click.Path(path_type=Path, exists=True), help="A YAML file of settings."
 )
-set_option = click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated.")
+set_option = click.option(
+    "--set", "pairs", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated."
+)
 WATCH_EVERY_S = 0.2
 
 
@@ -118,7 +120,9 @@ def up(files: tuple[Path, ...], file: Path | None, pairs: tuple[str, ...], as_js
         if as_json:
             click.echo(json.dumps(stack.addresses()))
         else:
-            click.echo(f"gateway    {stack.gateway_url}\ndashboard  {stack.api_url}/\nCtrl-C stops everything")
+            click.echo(
+                f"gateway    {stack.gateway_url}\ndashboard  {stack.api_url}/\nCtrl-C stops everything"
+            )
         return watch(stack.group.ended, stop, stack.mend_redis)
 
 
@@ -131,5 +135,3 @@ def watch(ended: Callable[[], dict[str, int]], stop: Stop, mend: Callable[[], bo
             click.echo(f"{name} ended by itself with {code}: stopping everything", err=True)
             return TROUBLE
     return YES
-
-

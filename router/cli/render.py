@@ -48,7 +48,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns as wide as their widest cell, two spaces apart."""
     cells = [list(head), *[list(row) for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
 
 
 def verdict(answer: Mapping[str, Any]) -> str:
@@ -95,7 +98,10 @@ def _health(evidence: Mapping[str, Any]) -> list[str]:
 
 def history(entries: Sequence[Mapping[str, Any]]) -> str:
     """One line per change: when, who, what, why."""
-    rows = [(moment(e.get("time")), str(e.get("actor")), str(e.get("action")), str(e.get("reason"))) for e in entries]
+    rows = [
+        (moment(e.get("time")), str(e.get("actor")), str(e.get("action")), str(e.get("reason")))
+        for e in entries
+    ]
     return table(("time (UTC)", "actor", "action", "reason"), rows)
 
 
@@ -118,5 +124,8 @@ def experiments(rows: Sequence[Mapping[str, Any]]) -> str:
 def steps(rows: Sequence[Mapping[str, Any]]) -> str:
     """The steps of an assignment, in the order of evaluation."""
     head = ("step", "hash", "bucket", "range", "answer")
-    cells = [tuple("" if row.get(key) is None else str(row[key]) for key in ("question", *head[1:])) for row in rows]
+    cells = [
+        tuple("" if row.get(key) is None else str(row[key]) for key in ("question", *head[1:]))
+        for row in rows
+    ]
     return table(head, cells)

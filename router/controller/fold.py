@@ -56,7 +56,9 @@ class FoldState(msgspec.Struct):
 
     writers: Writers = msgspec.field(default_factory=Writers)
     counts: dict[str, int] = msgspec.field(default_factory=dict)
-    reports: dict[str, list[int]] = msgspec.field(default_factory=dict)  # metric -> count, first, last arrival
+    reports: dict[str, list[int]] = msgspec.field(
+        default_factory=dict
+    )  # metric -> count, first, last arrival
 
 
 _state_encoder = msgspec.msgpack.Encoder()
@@ -200,7 +202,9 @@ class Fold:
     def _outcomes(self, entry: Entry, arrival: int) -> None:
         rows = entry.outcomes
         plans = [self._by_name.get(name) for name in entry.names]
-        for row in zip(rows.unit, rows.metric, rows.value, rows.time, rows.asked, rows.key, rows.arm, strict=True):
+        for row in zip(
+            rows.unit, rows.metric, rows.value, rows.time, rows.asked, rows.key, rows.arm, strict=True
+        ):
             unit, metric, value, time, asked, key, arm = row
             plan = plans[metric]
             if plan is None:

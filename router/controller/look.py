@@ -67,7 +67,12 @@ def look(
     number = (run["look"] or {}).get("number", 0) + 1
     watermark = fold.state.writers.watermark
     new_run |= {
-        "look": {"number": number, "time": now, "cursor": {"0": fold.cursor.decode()}, "watermark": watermark},
+        "look": {
+            "number": number,
+            "time": now,
+            "cursor": {"0": fold.cursor.decode()},
+            "watermark": watermark,
+        },
         "evidence": evidence.document,
         "verdict": evidence.verdict.value,
         "maxima": evidence.maxima,
@@ -89,7 +94,10 @@ def _audit(
     now: int,
 ) -> dict[str, Any]:
     metrics = {
-        name: {key: row[key] for key in ("control", "treatment", "estimate", "interval", "max_log_e", "threshold")}
+        name: {
+            key: row[key]
+            for key in ("control", "treatment", "estimate", "interval", "max_log_e", "threshold")
+        }
         for name, row in evidence.document["metrics"].items()
     }
     return {

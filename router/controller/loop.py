@@ -116,9 +116,7 @@ class Controller:
         health = health_of(fold, now, self.settings.lag_limit_ms, self.settings.writer_silence_ms)
         decision, change = look(run, flag, fold, health, now, ready=self._ready(run, now))
         try:
-            self.store.commit(
-                type(change)(change.audit, change.flag, change.run, change.files, token=token)
-            )
+            self.store.commit(type(change)(change.audit, change.flag, change.run, change.files, token=token))
         except StaleRevision as problem:
             log.info("somebody was faster: %s", problem)  # the next tick reads what they wrote
             return
@@ -144,7 +142,9 @@ class Controller:
         now = self._clock()
         if now - self._beat >= HEARTBEAT_EVERY_MS:
             self._beat = now
-            self.store.heartbeat(self.owner, {"role": "controller", "writer": self.owner, "time": now, "token": self.token})
+            self.store.heartbeat(
+                self.owner, {"role": "controller", "writer": self.owner, "time": now, "token": self.token}
+            )
 
 
 def serve(settings: Settings) -> None:
@@ -155,7 +155,9 @@ def serve(settings: Settings) -> None:
     """
     if os.environ.get("POINTSMAN_PARENT"):
         die_with_parent()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
     if not settings.redis_url:
         raise PointsmanError("the controller needs a Redis: set REDIS_URL, or use 'pointsman up'")
     stop = threading.Event()

@@ -56,7 +56,8 @@ def prepare(folder: Path) -> dict[str, Predict]:
     naive = GaussianNB().fit(data.data[learn], data.target[learn])
     machine = SVC(gamma=0.001, C=10.0).fit(data.data[learn], data.target[learn])
     rows = [
-        {"index": int(i), "pixels": [int(p) for p in data.data[i]], "label": int(data.target[i])} for i in keep
+        {"index": int(i), "pixels": [int(p) for p in data.data[i]], "label": int(data.target[i])}
+        for i in keep
     ]
     scratch = folder / (SCANS_FILE + ".new")
     scratch.write_text(json.dumps(rows))

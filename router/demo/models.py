@@ -39,7 +39,9 @@ def scans_of(body: bytes) -> list[list[float]]:
     except (ValueError, TypeError, LookupError) as problem:
         raise BadRequest(f"inputs[0]: expected shape [n, {PIXELS}] and data: {problem}") from problem
     if width != PIXELS or batch < 1 or len(data) != batch * width:
-        raise BadRequest(f"inputs[0].shape: expected [n, {PIXELS}] and as many numbers, found {tensor['shape']}")
+        raise BadRequest(
+            f"inputs[0].shape: expected [n, {PIXELS}] and as many numbers, found {tensor['shape']}"
+        )
     return [data[i : i + PIXELS] for i in range(0, len(data), PIXELS)]
 
 

@@ -105,7 +105,9 @@ class Crowd:
         body = infer_request(scans)
         begun = time.monotonic()
         try:
-            connection.request("POST", app.path, body, {"X-Person": person, "Content-Type": "application/json"})
+            connection.request(
+                "POST", app.path, body, {"X-Person": person, "Content-Type": "application/json"}
+            )
             response = connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException):
@@ -124,7 +126,13 @@ class Crowd:
         return connection
 
     def _judge(
-        self, app: App, rng: random.Random, arm: str, decision: str | None, scans: list[Scan], digits: list[int]
+        self,
+        app: App,
+        rng: random.Random,
+        arm: str,
+        decision: str | None,
+        scans: list[Scan],
+        digits: list[int],
     ) -> None:
         wrong = [(scan, digit) for scan, digit in zip(scans, digits, strict=True) if scan.label != digit]
         with app.lock:

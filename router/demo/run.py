@@ -131,10 +131,14 @@ class Demo:
             self.runs[one.experiment] = run
             decision = run.get("decision") or {}
             if decision.get("sentence"):
-                self._once(f"{one.experiment} {decision['sentence']}", f"{self._now()}  {decision['sentence']}")
+                self._once(
+                    f"{one.experiment} {decision['sentence']}", f"{self._now()}  {decision['sentence']}"
+                )
             if run["state"] in FINAL:
                 self._reached.setdefault(one.experiment, self.seen["elapsed"])
-        rows = [row_of(one, self.runs.get(one.experiment), self.seen["apps"].get(one.app, {})) for one in cast]
+        rows = [
+            row_of(one, self.runs.get(one.experiment), self.seen["apps"].get(one.app, {})) for one in cast
+        ]
         self.screen.show(self.seen["elapsed"], rows)
 
     def _now(self) -> str:
@@ -176,7 +180,9 @@ class Demo:
         if self.scenario.name == "aa":
             winners = sum(app["t_test_winners"] for app in self.seen["apps"].values())
             ours = sum(self._state(cast) == "promoted" for cast in self.scenario.cast)
-            self.screen.say(f"a t-test repeated at each look has declared {winners} false winners; Pointsman: {ours}")
+            self.screen.say(
+                f"a t-test repeated at each look has declared {winners} false winners; Pointsman: {ours}"
+            )
         return good
 
     def _reason(self, run: Mapping[str, Any]) -> str:
@@ -200,8 +206,12 @@ class Demo:
                 self.screen.say(f"the A/A test could not be started: {problem}")
         self.screen.say()
         self.screen.say("three things to try:")
-        self.screen.say(f"  open {self.stage.api_url}/try - you are a unit: judge an answer, see it in the verdict")
-        self.screen.say(f"  kill -9 {self.stage.redis_pid}   (that is Redis) and watch 'failed requests: {self.failed()}'")
+        self.screen.say(
+            f"  open {self.stage.api_url}/try - you are a unit: judge an answer, see it in the verdict"
+        )
+        self.screen.say(
+            f"  kill -9 {self.stage.redis_pid}   (that is Redis) and watch 'failed requests: {self.failed()}'"
+        )
         self.screen.say(f"  {_program()} explain --unit you")
         self.screen.say()
 
@@ -218,5 +228,11 @@ def announce(screen: Screen, scenario: Scenario, stage: Stage) -> None:
     """The plan before anything starts."""
     models = ", ".join(f"{name} {port}" for name, port in stage.model_ports.items())
     addresses = {"gateway": stage.gateway_url, "api": stage.api_url, "models": models}
-    for line in [*plan_lines(scenario, addresses, str(stage.folder)), "", *shortened_lines(), "", *stage.notes]:
+    for line in [
+        *plan_lines(scenario, addresses, str(stage.folder)),
+        "",
+        *shortened_lines(),
+        "",
+        *stage.notes,
+    ]:
         screen.say(line)

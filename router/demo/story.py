@@ -107,7 +107,8 @@ def route_text(cast: Cast, ports: dict[str, int], default: str = "v1") -> str:
     """The route file of one app; several arms may share a server, as ``twin`` does."""
     servers = {"v1": "v1", "v2": "v2", "v3": "v3", "twin": cast.twin_of}
     arms = "\n".join(
-        f"  {arm}: {{upstream: http://127.0.0.1:{ports[server]}{MODEL_PATH}}}" for arm, server in servers.items()
+        f"  {arm}: {{upstream: http://127.0.0.1:{ports[server]}{MODEL_PATH}}}"
+        for arm, server in servers.items()
     )
     return f"""\
 route: {cast.route}

@@ -14,7 +14,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
-from router.errors import Problem, SpecError
+from router.errors import StoreUnavailable
 from router.gateway import losses
 from router.gateway.counters import Counters
 from router.gateway.worker import GatewayWorker
@@ -119,11 +119,14 @@ def serve(settings: Settings) -> None:
     """Run the gateway until it is told to stop.
 
     Raises:
-        SpecError: there is no address of Redis, or a secret is malformed.
+        StoreUnavailable: there is no address of Redis.
+        SpecError: a secret is malformed.
     """
     if not settings.redis_url:
-        hint = "set REDIS_URL=redis://host:6379/0, or use 'pointsman up', which brings its own"
-        raise SpecError([Problem("redis_url", "the address of Redis", "nothing", hint)])
+        raise StoreUnavailable(
+            "redis_url: expected the address of Redis, found nothing - set REDIS_URL=redis://host:6379/0, "
+            "or use 'pointsman up', which brings its own"
+        )
     if os.environ.get("POINTSMAN_PARENT"):
         die_with_parent()
     sys.argv = sys.argv[:1]  # gunicorn would read our arguments as its own on a reload

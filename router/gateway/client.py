@@ -98,9 +98,15 @@ class Client(asyncio.Protocol):
             self._overhead += len(data)
         self._feed(data)
         if self._fed > self.limits.head + self.limits.target and (self._in_head or self._reading is None):
-            self._refused(RefusedHeadError(431, "head_too_long", f"expected a head of at most {self.limits.head} octets"))
+            self._refused(
+                RefusedHeadError(
+                    431, "head_too_long", f"expected a head of at most {self.limits.head} octets"
+                )
+            )
         elif self._overhead > OVERHEAD_LIMIT:
-            self._refused(RefusedHeadError(400, "chunk_overhead", "expected short chunk extensions and trailers"))
+            self._refused(
+                RefusedHeadError(400, "chunk_overhead", "expected short chunk extensions and trailers")
+            )
         if self.exchange is not None:
             self.exchange.flush()
         self._pace()
@@ -142,7 +148,9 @@ class Client(asyncio.Protocol):
         """A part of the target."""
         self._target += data
         if len(self._target) > self.limits.target:
-            raise RefusedHeadError(414, "target_too_long", f"expected a target of at most {self.limits.target} octets")
+            raise RefusedHeadError(
+                414, "target_too_long", f"expected a target of at most {self.limits.target} octets"
+            )
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head; a trailer goes nowhere."""
@@ -160,7 +168,9 @@ class Client(asyncio.Protocol):
         octets = len(self._target) + sum(len(name) + len(value) + 4 for name, value in head.headers)
         if octets > limits.head:
             raise RefusedHeadError(431, "head_too_long", f"expected a head of at most {limits.head} octets")
-        complete(head, self._target, parser.get_method(), parser.get_http_version(), limits.target, limits.body)
+        complete(
+            head, self._target, parser.get_method(), parser.get_http_version(), limits.target, limits.body
+        )
         head.keep_alive = parser.should_keep_alive()
         self._fed = self._overhead = self._body_octets = 0
         self._reading = Waiting(head, None)
@@ -174,7 +184,9 @@ class Client(asyncio.Protocol):
         self._overhead = 0
         self._body_octets += len(data)
         if self._body_octets > self.limits.body:
-            raise RefusedHeadError(413, "body_too_long", f"expected a body of at most {self.limits.body} octets")
+            raise RefusedHeadError(
+                413, "body_too_long", f"expected a body of at most {self.limits.body} octets"
+            )
         reading = self._reading
         if reading is None:
             return
@@ -222,7 +234,11 @@ class Client(asyncio.Protocol):
         """An answer has left; the next request's turn, or the end."""
         if self.exchange is not exchange:
             return
-        if not exchange.request_complete or not exchange.head.keep_alive or (self.closing and not self._queue):
+        if (
+            not exchange.request_complete
+            or not exchange.head.keep_alive
+            or (self.closing and not self._queue)
+        ):
             self.cut()
             return
         if self.plane.draining:
@@ -233,7 +249,12 @@ class Client(asyncio.Protocol):
     def _next_if_ended(self) -> None:
         """Serve what waits, in a loop: a pipeline of local refusals must not recurse."""
         exchange = self.exchange
-        if exchange is None or not exchange.ended or not exchange.request_complete or self._deaf_with_nothing():
+        if (
+            exchange is None
+            or not exchange.ended
+            or not exchange.request_complete
+            or self._deaf_with_nothing()
+        ):
             return
         if self._reading is not None and self._reading.head is exchange.head:
             return  # its last octets are still in the parser
@@ -283,7 +304,12 @@ class Client(asyncio.Protocol):
 
     def stays_open(self, exchange: Exchange) -> bool:
         """Whether a further request may follow this answer."""
-        return exchange.head.keep_alive and exchange.request_complete and not self.closing and not self.plane.draining
+        return (
+            exchange.head.keep_alive
+            and exchange.request_complete
+            and not self.closing
+            and not self.plane.draining
+        )
 
     def write(self, data: bytes) -> None:
         """Octets for the client."""
@@ -309,7 +335,9 @@ class Client(asyncio.Protocol):
             exchange.expired(now)
         elif self._in_head:
             if now - self._since > self.limits.head_s:
-                self._refused(RefusedHeadError(408, "head_timeout", "the request's head did not arrive in time"))
+                self._refused(
+                    RefusedHeadError(408, "head_timeout", "the request's head did not arrive in time")
+                )
         elif now - self._since > self.limits.idle_s:
             self.cut()
 
@@ -328,7 +356,12 @@ class Client(asyncio.Protocol):
 
     def resume(self) -> None:
         """Read again, unless requests wait."""
-        if self._paused and not self._queue and self._transport is not None and not self._transport.is_closing():
+        if (
+            self._paused
+            and not self._queue
+            and self._transport is not None
+            and not self._transport.is_closing()
+        ):
             self._paused = False
             self._transport.resume_reading()
 

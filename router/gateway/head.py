@@ -72,7 +72,9 @@ class Head:
         return self.chunked or bool(self.length)
 
 
-def complete(head: Head, target: bytes, method: bytes, version: str, target_limit: int, body_limit: int) -> None:
+def complete(
+    head: Head, target: bytes, method: bytes, version: str, target_limit: int, body_limit: int
+) -> None:
     """Fill in a head and check it.
 
     Raises:

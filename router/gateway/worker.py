@@ -19,8 +19,8 @@ from typing import Any
 import uvloop
 from gunicorn.workers.base import Worker
 
-from router.gateway.plane import Plane
 from router.gateway.duties import Duties, clock
+from router.gateway.plane import Plane
 from router.gateway.ports import Limits
 from router.local.parent import die_with_parent
 from router.settings import Settings

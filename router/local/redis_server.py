@@ -94,7 +94,9 @@ def _candidates(path: str | None) -> list[str]:
 
 def _binary_version(binary: str) -> str:
     try:
-        text = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
+        text = subprocess.run(
+            [binary, "--version"], capture_output=True, text=True, timeout=5, check=False
+        ).stdout
     except OSError:
         return ""
     match = re.search(r"v=(\d+\.\d+\.\d+)", text)
@@ -104,7 +106,9 @@ def _binary_version(binary: str) -> str:
 class RedisServer:
     """A server of our own: unix socket in a private folder, no TCP port, no eviction, dies with its parent."""
 
-    def __init__(self, binary: str, folder: Path, *, persistent: bool = False, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, binary: str, folder: Path, *, persistent: bool = False, options: tuple[str, ...] = ()
+    ) -> None:
         self.binary = binary
         self.folder = folder
         self.persistent = persistent
@@ -135,11 +139,24 @@ class RedisServer:
             StoreUnavailable: it did not answer in time; the end of its log is in the message.
         """
         self.socket.unlink(missing_ok=True)
-        keep = ["--appendonly", "yes", "--appendfsync", "always"] if self.persistent else ["--appendonly", "no"]
+        keep = (
+            ["--appendonly", "yes", "--appendfsync", "always"] if self.persistent else ["--appendonly", "no"]
+        )
         command = [self.binary, "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"]
-        command += ["--dir", str(self.folder), "--save", "", "--maxmemory-policy", "noeviction", *keep, *self.options]
+        command += [
+            "--dir",
+            str(self.folder),
+            "--save",
+            "",
+            "--maxmemory-policy",
+            "noeviction",
+            *keep,
+            *self.options,
+        ]
         with (self.folder / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_me(signal.SIGKILL))
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, preexec_fn=die_with_me(signal.SIGKILL)
+            )
         deadline = time.monotonic() + START_WITHIN_S
         while time.monotonic() < deadline and self._process.poll() is None:
             if self._answers():

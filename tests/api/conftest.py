@@ -11,7 +11,6 @@ import random
 import secrets
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,33 +96,10 @@ WEB_ROUTE, PHONE_ROUTE = (route_text(cast, PORTS) for cast in CANARIES)
 WEB_FILE, PHONE_FILE = (experiment_text(cast) for cast in CANARIES)
 
 
-@pytest.fixture(scope="session")
-def api_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(
-        find_redis({"PATH": os.environ.get("PATH", "")}).binary, tmp_path_factory.mktemp("redis")
-    )
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def eventually() -> Callable[..., None]:
-    """Poll until it is so; fails when it does not become so in time."""
-
-    def wait(fact: Callable[[], object], timeout: float = 10.0) -> None:
-        deadline = time.monotonic() + timeout
-        while not fact():
-            assert time.monotonic() < deadline, "did not become true in time"
-            time.sleep(0.02)
-
-    return wait
-
-
-@pytest.fixture
-def settings(api_redis: RedisServer, tmp_path: Path) -> Settings:
+def settings(redis_server: RedisServer, tmp_path: Path) -> Settings:
     named = {
-        "redis_url": api_redis.url,
+        "redis_url": redis_server.url,
         "prefix": f"t{secrets.token_hex(4)}:",
         "data_dir": str(tmp_path / "data"),
     }
@@ -321,5 +297,4 @@ def _serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    started_at = time.time()
     _serve(int(sys.argv[1]))

@@ -13,6 +13,7 @@ from router.api.outcome_log import SENTENCE
 from router.events import Entry, decode, key_digest
 from router.local.redis_server import RedisServer
 from router.settings import Settings
+from tests.conftest import eventually
 
 if TYPE_CHECKING:
     from tests.api.conftest import Desk
@@ -248,12 +249,10 @@ def test_many_threads_share_entries_and_the_sequence_has_no_gap(started: Desk) -
     assert untils == sorted(untils)
 
 
-def test_a_live_run_gets_an_entry_each_second_though_nothing_is_reported(
-    started: Desk, eventually: Callable[..., Any]
-) -> None:
+def test_a_live_run_gets_an_entry_each_second_though_nothing_is_reported(started: Desk) -> None:
     started.plane.outcomes.start()
     key = started.keys.run(started.run("digits-v3")["run"]).events
-    eventually(lambda: int(started.client.xlen(key)) >= 3, timeout=5.0)
+    eventually(lambda: int(started.client.xlen(key)) >= 3, within=5.0)
     rows: Any = started.client.xrange(key)
     assert rows[-1][0] > rows[0][0]
     assert {decode(fields).names for _, fields in rows} == {()}
@@ -262,11 +261,10 @@ def test_a_live_run_gets_an_entry_each_second_though_nothing_is_reported(
 def test_a_dead_redis_means_503_and_the_repeat_is_stored_once(
     desk_of: Callable[..., Desk],
     settings: Settings,
-    api_redis: RedisServer,
+    redis_server: RedisServer,
     tmp_path: Any,
-    eventually: Callable[..., Any],
 ) -> None:
-    server = RedisServer(api_redis.binary, tmp_path / "own", persistent=True)
+    server = RedisServer(redis_server.binary, tmp_path / "own", persistent=True)
     server.start()
     try:
         desk = desk_of(replace(settings, redis_url=server.url))
@@ -280,7 +278,7 @@ def test_a_dead_redis_means_503_and_the_repeat_is_stored_once(
         assert SENTENCE.startswith("outcomes") and desk.http.get("/readyz").status_code == 503
         assert desk.http.get("/livez").status_code == 200
         server.restart()
-        eventually(lambda: post(desk, {**outcome, "key": "during"}).status_code == 202, timeout=10.0)
+        eventually(lambda: post(desk, {**outcome, "key": "during"}).status_code == 202, within=10.0)
         rows: Any = desk.client.xrange(desk.keys.run(desk.run("digits-v2")["run"]).events)
         found = [decode(fields) for _, fields in rows]
         assert sorted({entry.seq for entry in found}) == list(range(1, len(found) + 1))

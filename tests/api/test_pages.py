@@ -16,6 +16,7 @@ import pytest
 from router.api import words
 from router.settings import Settings
 from router.store.flags import Change
+from tests.conftest import eventually
 
 if TYPE_CHECKING:
     from tests.api.conftest import Desk
@@ -178,7 +179,7 @@ def gateway() -> Iterator[str]:
 
 
 def test_you_are_a_unit_and_your_click_is_an_outcome(
-    told: Desk, desk_of: Callable[..., Desk], gateway: str, eventually: Callable[..., None]
+    told: Desk, desk_of: Callable[..., Desk], gateway: str
 ) -> None:
     desk = desk_of(replace(told.settings, gateway_url=gateway))
     Gateway.decision = desk.sign("digits-aa", unit=b"you")

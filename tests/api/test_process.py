@@ -11,7 +11,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ import pytest
 from router.errors import SpecError
 from router.events import decode
 from router.settings import Settings
+from tests.conftest import eventually
 
 if TYPE_CHECKING:
     from tests.api.conftest import Desk
@@ -59,7 +60,7 @@ def alive(url: str) -> bool:
 
 
 def test_it_answers_stores_from_many_threads_and_ends_when_asked(
-    process: tuple[Desk, str, subprocess.Popen[bytes]], eventually: Callable[..., None]
+    process: tuple[Desk, str, subprocess.Popen[bytes]],
 ) -> None:
     desk, url, child = process
     eventually(lambda: alive(url))
@@ -85,12 +86,10 @@ def test_it_answers_stores_from_many_threads_and_ends_when_asked(
     theirs = [entry for entry in entries if entry.writer != desk.plane.outcomes.writer]
     assert len({unit for entry in theirs for unit in entry.outcomes.unit}) == 96
     assert [entry.seq for entry in theirs] == list(range(1, len(theirs) + 1))
-    eventually(lambda: not alive(url), timeout=5.0)
+    eventually(lambda: not alive(url), within=5.0)
 
 
-def test_sigterm_ends_it_cleanly(
-    process: tuple[Desk, str, subprocess.Popen[bytes]], eventually: Callable[..., None]
-) -> None:
+def test_sigterm_ends_it_cleanly(process: tuple[Desk, str, subprocess.Popen[bytes]]) -> None:
     _, url, child = process
     eventually(lambda: alive(url))
     child.terminate()

@@ -18,7 +18,9 @@ README = (CONFIG / "README.md").read_text()
 
 
 def test_the_examples_are_valid_together() -> None:
-    documents = [d for name in ("route.yaml", "experiment.yaml") for d in load((CONFIG / name).read_text(), name)]
+    documents = [
+        d for name in ("route.yaml", "experiment.yaml") for d in load((CONFIG / name).read_text(), name)
+    ]
     routes, experiments = parse_documents(documents)
     assert list(routes) == ["digits-web"]
     assert list(experiments) == ["digits-v2"]

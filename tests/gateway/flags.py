@@ -20,10 +20,14 @@ DIGEST = unit_digester(b"u" * 32)
 NOW = 1_800_000_000_000
 
 
-def experiment(coverage: int = PPM, slow_ms: int | None = None, treatment: int = 500_000) -> RunningExperiment:
+def experiment(
+    coverage: int = PPM, slow_ms: int | None = None, treatment: int = 500_000
+) -> RunningExperiment:
     """An experiment of v2 against v1; at full coverage everyone is enrolled."""
     lanes = (Lane("v2", "treatment", 0, treatment), Lane("v1", "control", treatment, PPM - treatment))
-    return RunningExperiment("e.1", "e", 1, "web:1", lanes, coverage=coverage, slow_ms=slow_ms, ttl_ms=3_600_000)
+    return RunningExperiment(
+        "e.1", "e", 1, "web:1", lanes, coverage=coverage, slow_ms=slow_ms, ttl_ms=3_600_000
+    )
 
 
 def flag(route: str = "web", path: str = "/v2", **fields: Any) -> Flag:
@@ -33,7 +37,7 @@ def flag(route: str = "web", path: str = "/v2", **fields: Any) -> Flag:
     match = Match(path, fields.pop("host", None), fields.pop("headers", ()))
     arms = fields.pop("arms", (Arm("v1", "http://127.0.0.1:9001"), Arm("v2", "http://127.0.0.1:9002")))
     unit = UnitSource("person", places, on_missing)
-    return Flag(route, unit, arms, "v1", match=match, **{"revision": 1, "epoch": 1, **fields})
+    return Flag(route, unit, arms, match=match, **{"default": "v1", "revision": 1, "epoch": 1, **fields})
 
 
 def head(target: str = "/v2/infer", method: str = "POST", **fields: str) -> Head:
@@ -82,7 +86,9 @@ class FakeUpstream:
 class Bench:
     """A gate over flags, with a hand clock."""
 
-    def __init__(self, *flags: Flag, flush_rows: int = 1000, buffer_rows: int = 100_000, hold_limit: int = 1000) -> None:
+    def __init__(
+        self, *flags: Flag, flush_rows: int = 1000, buffer_rows: int = 100_000, hold_limit: int = 1000
+    ) -> None:
         self.now = NOW
         self.counters = Counters(None)
         self.row: Row = self.counters.row(self.counters.reserve())

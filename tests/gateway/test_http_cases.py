@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from router.gateway.client import Plane
+from router.gateway.plane import Plane
 from router.gateway.ports import Limits
 from tests.gateway.recorder import Received, Recorder
 from tests.gateway.stub_gate import StubGate
@@ -35,7 +35,8 @@ class Answers:
         self.closed = False
 
     def parsed(self, methods: list[str]) -> list[tuple[int, bytes]]:
-        found, rest = [], self.data
+        found: list[tuple[int, bytes]] = []
+        rest = self.data
         while rest.startswith(b"HTTP/1.1 ") and b"\r\n\r\n" in rest:
             head, _, rest = rest.partition(b"\r\n\r\n")
             status = int(head[9:12])
@@ -156,7 +157,7 @@ def test_each_raw_request_meets_the_reaction_it_must(case: dict[str, Any]) -> No
     recorder, answers, kept = uvloop.run(play(case))
     found = answers.parsed([r.method for r in recorder.requests])
     statuses = [status for status, _ in found]
-    refused = bool(statuses) and statuses[-1] >= 400 or not statuses
+    refused = (bool(statuses) and statuses[-1] >= 400) or not statuses
     assert not recorder.broken
     assert 500 not in statuses
     if case["expect"] == "reject":
@@ -166,7 +167,9 @@ def test_each_raw_request_meets_the_reaction_it_must(case: dict[str, Any]) -> No
     if refused and case.get("status"):
         assert (statuses[-1] if statuses else 0) in case["status"]
     least, most = (
-        case["upstream_requests"] if isinstance(case["upstream_requests"], list) else [case["upstream_requests"]] * 2
+        case["upstream_requests"]
+        if isinstance(case["upstream_requests"], list)
+        else [case["upstream_requests"]] * 2
     )
     seen = len(recorder.requests)
     assert seen <= most

@@ -149,7 +149,10 @@ def test_rows_of_another_revision_travel_in_an_entry_of_their_own() -> None:
     buffer = made.recorder.buffer("e.1", 1)
     made.recorder.exposed(buffer, 2, 2, made.now, pack_where(5, 0, EXPOSURE), False)
     flush(made)
-    assert [(entry.revision, list(entry.requests.unit)) for entry in made.log.folded()] == [(1, [1]), (2, [2])]
+    assert [(entry.revision, list(entry.requests.unit)) for entry in made.log.folded()] == [
+        (1, [1]),
+        (2, [2]),
+    ]
 
 
 def test_a_full_block_wakes_the_flush() -> None:
@@ -177,12 +180,17 @@ def test_a_run_that_left_and_came_back_goes_on_in_its_numbers() -> None:
     assert made.totals()["pointsman_rows_flushed\trun=e.1"] == 2
 
 
-STEPS = st.lists(st.sampled_from(["expose", "expose", "treat", "end", "flush", "down", "lossy", "up", "later"]), max_size=60)
+STEPS = st.lists(
+    st.sampled_from(["expose", "expose", "treat", "end", "flush", "down", "lossy", "up", "later"]),
+    max_size=60,
+)
 
 
 @settings(max_examples=150, deadline=None)
 @given(STEPS, st.integers(1, 4), st.integers(1, 8))
-def test_whatever_happens_taken_is_folded_dropped_or_pending(steps: list[str], flush_rows: int, room: int) -> None:
+def test_whatever_happens_taken_is_folded_dropped_or_pending(
+    steps: list[str], flush_rows: int, room: int
+) -> None:
     made = bench(flush_rows, room)
     open_places = []
     taken: Counter[int] = Counter()

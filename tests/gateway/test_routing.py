@@ -8,8 +8,18 @@ from collections import Counter
 import pytest
 
 from router.bucketing import PPM, bucket
-from router.events import ARM_BITS, ARM_MASK, BUCKET_BITS, BUCKET_MASK, FACTS_SHIFT
-from router.events import ERROR, EXPOSURE, OUTCOME, REFUSED, SLOW
+from router.events import (
+    ARM_BITS,
+    ARM_MASK,
+    BUCKET_BITS,
+    BUCKET_MASK,
+    ERROR,
+    EXPOSURE,
+    FACTS_SHIFT,
+    OUTCOME,
+    REFUSED,
+    SLOW,
+)
 from router.flag import Arm
 from router.gateway.routing import Ticket
 from tests.gateway.flags import DIGEST, NOW, SIGNER, Bench, experiment, flag, head
@@ -26,7 +36,9 @@ def rows(bench: Bench) -> list[tuple[int, int, int, int, int]]:
     asyncio.run(bench.recorder.flush(bench.now))
     found = []
     for entry in bench.log.folded():
-        for unit, where, latency in zip(entry.requests.unit, entry.requests.where, entry.requests.latency, strict=True):
+        for unit, where, latency in zip(
+            entry.requests.unit, entry.requests.where, entry.requests.latency, strict=True
+        ):
             arm = where >> BUCKET_BITS & ARM_MASK
             found.append((unit, where & BUCKET_MASK, arm, where >> FACTS_SHIFT, latency))
     assert BUCKET_BITS + ARM_BITS == FACTS_SHIFT
@@ -47,7 +59,11 @@ def test_a_route_alone_is_a_pass_through() -> None:
 
 def test_no_flags_and_no_route_are_refused_with_a_reason() -> None:
     bench = Bench(flag())
-    assert bench.gate.route(head("/else"), None).refusal == (404, "no_route", bench.gate.route(head("/q"), None).refusal[2])
+    assert bench.gate.route(head("/else"), None).refusal == (
+        404,
+        "no_route",
+        bench.gate.route(head("/q"), None).refusal[2],
+    )
     bench.gate.snapshot = None
     refusal = bench.gate.route(head(), None).refusal
     assert refusal is not None
@@ -88,7 +104,10 @@ def test_enrolled_units_go_to_their_arm_and_the_answer_names_it() -> None:
         assert (decision.unit, decision.time) == (DIGEST(unit.encode()), NOW)
         arms[wanted] += 1
     assert min(arms.values()) > 70
-    requests = {SIGNER.read(fields(bench.gate.route(head(x_person="a"), None))["Pointsman-Decision"]).request for _ in range(9)}
+    requests = {
+        SIGNER.read(fields(bench.gate.route(head(x_person="a"), None))["Pointsman-Decision"]).request
+        for _ in range(9)
+    }
     assert len(requests) == 9
 
 
@@ -167,7 +186,9 @@ def test_an_absent_unit_may_be_minted_and_stays_the_same() -> None:
         (0, "client_abort", 400_000, EXPOSURE | OUTCOME | SLOW),
     ],
 )
-def test_how_a_request_ended_becomes_facts_about_its_arm(status: int, outcome: str, latency: int, facts: int) -> None:
+def test_how_a_request_ended_becomes_facts_about_its_arm(
+    status: int, outcome: str, latency: int, facts: int
+) -> None:
     bench = Bench(flag(experiments=(experiment(slow_ms=300),)))
     ticket = bench.gate.route(head(x_person="ann"), None)
     bench.gate.finished(ticket, status, outcome, latency)

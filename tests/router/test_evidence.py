@@ -28,8 +28,13 @@ ERRORS = metric("errors", "guardrail", "rare_proportion", 0.01)
 SLOW = metric("slow", "guardrail", "rare_proportion", 0.05, tolerance=0.05)
 
 
-def run_of(kind: str = "canary", metrics: tuple[dict[str, Any], ...] = (CORRECTED, ERRORS, SLOW)) -> dict[str, Any]:
-    lanes = [{"arm": "v2", "role": "treatment", "share": 250_000}, {"arm": "v1", "role": "control", "share": 750_000}]
+def run_of(
+    kind: str = "canary", metrics: tuple[dict[str, Any], ...] = (CORRECTED, ERRORS, SLOW)
+) -> dict[str, Any]:
+    lanes = [
+        {"arm": "v2", "role": "treatment", "share": 250_000},
+        {"arm": "v1", "role": "control", "share": 750_000},
+    ]
     alpha = {"promote": 0.05, "harm": 0.01}
     spec = {"kind": kind, "alpha": alpha, "lanes": lanes, "metrics": copy.deepcopy(list(metrics))}
     return {"spec": spec, "epoch": 1, "control": "v1", "treatment": "v2", "maxima": {}, "srm": 0.0}
@@ -39,7 +44,9 @@ def units(n: tuple[int, int], stratum: str = "1") -> dict[str, int]:
     return {f"{stratum}|{arm}||{key}|n": n[arm] for arm in (0, 1) for key in ("u", "c")}
 
 
-def events(name: str, n: tuple[int, int], x: tuple[int, int], keys: str = "rc", stratum: str = "1") -> dict[str, int]:
+def events(
+    name: str, n: tuple[int, int], x: tuple[int, int], keys: str = "rc", stratum: str = "1"
+) -> dict[str, int]:
     """Units with at least one event."""
     rows: dict[str, int] = {}
     for arm in (0, 1):
@@ -53,7 +60,14 @@ def feedback(name: str, n: tuple[int, int], x: tuple[int, int], stratum: str = "
     rows = events(name, n, x, "c", stratum)
     for arm in (0, 1):
         start = f"{stratum}|{arm}|{name}"
-        sums = {"n": n[arm], "sx": n[arm], "sy": x[arm] * F, "sxx": n[arm], "sxy": x[arm] * F, "syy": x[arm] * F * F}
+        sums = {
+            "n": n[arm],
+            "sx": n[arm],
+            "sy": x[arm] * F,
+            "sxx": n[arm],
+            "sxy": x[arm] * F,
+            "syy": x[arm] * F * F,
+        }
         rows |= {f"{start}|r|{key}": value for key, value in sums.items()} | {f"{start}|p|n": n[arm]}
     return rows
 
@@ -95,7 +109,11 @@ def state(evidence: Evidence, name: str) -> str:
 def test_a_better_canary_without_harm_is_better_and_proven() -> None:
     found = look(run_of(), moments())
     assert (found.verdict, found.proven, found.missing) == (Verdict.BETTER, True, ())
-    assert [state(found, name) for name in ("corrected", "errors", "slow")] == ["superior", "non_inferior", "non_inferior"]
+    assert [state(found, name) for name in ("corrected", "errors", "slow")] == [
+        "superior",
+        "non_inferior",
+        "non_inferior",
+    ]
 
 
 def test_a_canary_that_is_alike_is_equivalent_and_proven() -> None:
@@ -202,7 +220,14 @@ def test_a_continuous_guardrail_waits_for_1000_units_in_each_arm() -> None:
     values = moments((3000, 990))
     for arm, n in ((0, 3000), (1, 990)):
         sums = {"n": n, "sx": 100 * n * F, "sxx": 10_100 * n * F * F}
-        running = {"n": n, "sx": n, "sy": 100 * n * F, "sxx": n, "sxy": 100 * n * F, "syy": 10_100 * n * F * F}
+        running = {
+            "n": n,
+            "sx": n,
+            "sy": 100 * n * F,
+            "sxx": n,
+            "sxy": 100 * n * F,
+            "syy": 10_100 * n * F * F,
+        }
         values |= {f"1|{arm}|latency|c|{key}": value for key, value in sums.items()}
         values |= {f"1|{arm}|latency|r|{key}": value for key, value in running.items()}
     found = look(run_of(metrics=(CORRECTED, ERRORS, latency)), values)
@@ -224,7 +249,9 @@ def with_sales(reports: int) -> dict[str, int]:
 def test_silence_means_zero_only_once_control_has_ten_reports(reports: int, counts: bool) -> None:
     found = look(run_of(metrics=(CORRECTED, ERRORS, SALE)), with_sales(reports))
     missing = found.document["metrics"]["sale"]["missing"]
-    assert missing == ("" if counts else f"10 reports in control before silence can mean zero (now {reports})")
+    assert missing == (
+        "" if counts else f"10 reports in control before silence can mean zero (now {reports})"
+    )
     assert (state(found, "sale") == "no_data") is not counts
 
 
@@ -245,7 +272,9 @@ def test_built_in_metrics_need_no_reports_to_mean_zero() -> None:
 def test_an_arm_that_suppresses_feedback_is_invalid_not_better() -> None:
     found = look(run_of(), moments(reporting=(0.8, 0.3)))
     assert (found.verdict, found.proven) == (Verdict.INVALID, False)
-    assert found.invalid == ("feedback differs between the arms: 30% of treatment and 80% of control units report corrected",)
+    assert found.invalid == (
+        "feedback differs between the arms: 30% of treatment and 80% of control units report corrected",
+    )
 
 
 def test_reports_that_may_still_differ_by_ten_points_keep_a_canary_from_being_proven() -> None:

@@ -13,7 +13,9 @@ ARMS = ("v1", "v2")
 GOOD = [(7500, 2500)]
 
 
-def problems(health: Health | None = None, exposed: list[tuple[int, int]] | None = None, srm: float = 0.0) -> tuple[str, ...]:
+def problems(
+    health: Health | None = None, exposed: list[tuple[int, int]] | None = None, srm: float = 0.0
+) -> tuple[str, ...]:
     return check(health or Health(), exposed or GOOD, 0.25, srm, ARMS).problems
 
 
@@ -48,7 +50,9 @@ def test_mismatches_of_strata_multiply() -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        pytest.param({"sent": (7400, 2480), "lost": (90, 30)}, "events lost: 1.2% of all", id="above one percent"),
+        pytest.param(
+            {"sent": (7400, 2480), "lost": (90, 30)}, "events lost: 1.2% of all", id="above one percent"
+        ),
         pytest.param(
             {"sent": (75_000, 25_000), "lost": (0, 40)},
             "events lost unequally: 0 of control, 40 of treatment",
@@ -59,7 +63,9 @@ def test_mismatches_of_strata_multiply() -> None:
         pytest.param({"lost": None}, "how many events were lost is not known", id="loss not known"),
         pytest.param({"sent": None}, "how many events were lost is not known", id="sent not known"),
         pytest.param({"silent": ("corrected",)}, "reports of corrected have stopped arriving", id="silent"),
-        pytest.param({"silent": None}, "whether reports have stopped arriving is not known", id="silence not known"),
+        pytest.param(
+            {"silent": None}, "whether reports have stopped arriving is not known", id="silence not known"
+        ),
     ],
 )
 def test_each_problem_is_a_sentence(changes: dict[str, Any], problem: str) -> None:
@@ -104,7 +110,9 @@ def test_alike_reporting_is_shown_to_be_within_ten_points() -> None:
 
 @pytest.mark.parametrize("rate", [0, 1])
 def test_units_that_all_report_or_never_do_are_alike_without_a_gate(rate: int) -> None:
-    found = [reporting([((3 * n, 3 * n * rate), (n, n * rate))])["log_e_equal"] >= math.log(20) for n in (30, 50)]
+    found = [
+        reporting([((3 * n, 3 * n * rate), (n, n * rate))])["log_e_equal"] >= math.log(20) for n in (30, 50)
+    ]
     assert found == [False, True]
 
 

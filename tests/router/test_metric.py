@@ -80,7 +80,11 @@ def test_harm_of_a_proportion_is_shown_in_the_bad_direction_only() -> None:
 
 def test_harm_must_exceed_the_tolerance() -> None:
     rows = reports(1290, 3000, 490, 1000)  # six points worse
-    assert harm("proportion", rows) > harm("proportion", rows, tolerance=0.019) > harm("proportion", rows, tolerance=0.05)
+    assert (
+        harm("proportion", rows)
+        > harm("proportion", rows, tolerance=0.019)
+        > harm("proportion", rows, tolerance=0.05)
+    )
 
 
 def test_harm_of_rare_events_is_the_exact_conditional_test_without_a_gate() -> None:
@@ -98,7 +102,9 @@ def test_lost_conversions_are_found_by_the_reciprocal_ratios() -> None:
 def test_rare_harm_above_an_absolute_tolerance_is_read_from_the_difference_behind_its_gate() -> None:
     slow = metric("rare_proportion", margin=0.05, tolerance=0.05)
     kind = KINDS["rare_proportion"]
-    assert kind.harm(kind.running, binary(0, 300, 40, 100), slow) == 0.0  # 10 events expected in the treatment
+    assert (
+        kind.harm(kind.running, binary(0, 300, 40, 100), slow) == 0.0
+    )  # 10 events expected in the treatment
     assert kind.harm(kind.running, binary(0, 900, 240, 300), slow) > math.log(300)
     doubled = binary(240, 24_000, 160, 8000)  # twice as many, yet only one point more
     assert kind.harm(kind.running, doubled, slow) < 0
@@ -180,7 +186,9 @@ def test_no_units_say_nothing() -> None:
 counts = st.integers(1, 4000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
-@given(counts, counts, st.sampled_from(["proportion", "rare_proportion"]), st.sampled_from(["lower", "higher"]))
+@given(
+    counts, counts, st.sampled_from(["proportion", "rare_proportion"]), st.sampled_from(["lower", "higher"])
+)
 def test_the_interval_leaves_the_margin_exactly_when_non_inferiority_is_shown(
     control: tuple[int, int], treatment: tuple[int, int], name: str, better: str
 ) -> None:
@@ -208,7 +216,9 @@ def test_a_shown_rise_of_rare_events_leaves_no_room_below_zero() -> None:
 
 def test_zero_events_have_an_interval_without_a_gate() -> None:
     kind = KINDS["rare_proportion"]
-    found = kind.interval(kind.closed, binary(0, 1302, 0, 434), metric("rare_proportion", margin=0.01), 0.01, 0.1)
+    found = kind.interval(
+        kind.closed, binary(0, 1302, 0, 434), metric("rare_proportion", margin=0.01), 0.01, 0.1
+    )
     assert found is not None
     assert found[1] == pytest.approx(0.01, rel=0.01)
     assert -0.01 < found[0] < 0

@@ -35,8 +35,12 @@ def test_a_part_has_one_number_for_each_named_sum_and_counts_its_unit_first(read
 
 
 @pytest.mark.parametrize("reading", READINGS.values(), ids=READINGS)
-@given(st.lists(st.tuples(st.integers(-5 * F, 5 * F), st.integers(1, 9)), min_size=2, max_size=30), st.randoms())
-def test_units_sum_up_alike_in_any_order(reading: Reading, units: list[tuple[int, int]], random: object) -> None:
+@given(
+    st.lists(st.tuples(st.integers(-5 * F, 5 * F), st.integers(1, 9)), min_size=2, max_size=30), st.randoms()
+)
+def test_units_sum_up_alike_in_any_order(
+    reading: Reading, units: list[tuple[int, int]], random: object
+) -> None:
     shuffled = sorted(units, key=lambda unit: hash((unit, id(random))))
     assert summed(reading, units) == summed(reading, shuffled)
 
@@ -45,7 +49,9 @@ def test_a_changed_value_enters_as_new_minus_old() -> None:
     before, after = [(F, 1), (2 * F, 3)], [(F, 1), (5 * F, 4)]
     moved = tuple(
         total - old + new
-        for total, old, new in zip(summed(RATIO, before), RATIO.part(2 * F, 3), RATIO.part(5 * F, 4), strict=True)
+        for total, old, new in zip(
+            summed(RATIO, before), RATIO.part(2 * F, 3), RATIO.part(5 * F, 4), strict=True
+        )
     )
     assert moved == summed(RATIO, after)
 

@@ -14,7 +14,8 @@ from stats import evalues, intervals
 from stats.moments import sample
 
 CASES = {
-    case["id"]: case for case in json.loads((Path(__file__).parents[1] / "cases" / "stats.json").read_text())["cases"]
+    case["id"]: case
+    for case in json.loads((Path(__file__).parents[1] / "cases" / "stats.json").read_text())["cases"]
 }
 
 

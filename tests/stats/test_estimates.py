@@ -42,11 +42,15 @@ def test_exchanging_the_arms_turns_the_sign_and_nothing_else(a: tuple[int, int],
 @given(counts(), counts())
 def test_a_difference_of_proportions_is_finite_or_absent(a: tuple[int, int], b: tuple[int, int]) -> None:
     found = proportion_difference(*a, *b)
-    assert found is None or (found.se > 0 and math.isfinite(found.effect) and math.isfinite(found.information))
+    assert found is None or (
+        found.se > 0 and math.isfinite(found.effect) and math.isfinite(found.information)
+    )
 
 
 @given(counts(), counts())
-def test_one_report_a_unit_makes_the_share_of_reports_the_proportion(a: tuple[int, int], b: tuple[int, int]) -> None:
+def test_one_report_a_unit_makes_the_share_of_reports_the_proportion(
+    a: tuple[int, int], b: tuple[int, int]
+) -> None:
     assume(min(a[0], b[0]) >= 2)
     shares = share_ratio_difference(binary_totals(*a), binary_totals(*b))
     proportions = proportion_difference(*a, *b)

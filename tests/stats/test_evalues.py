@@ -70,7 +70,11 @@ def test_the_mismatch_test_expects_one_under_the_asked_shares() -> None:
         for b in range(13 - a):
             row = (a, b, 12 - a - b)
             ways = math.factorial(12) / math.prod(math.factorial(count) for count in row)
-            expectation += ways * math.prod(s**c for s, c in zip(asked, row, strict=True)) * math.exp(srm([(row, asked)], 50))
+            expectation += (
+                ways
+                * math.prod(s**c for s, c in zip(asked, row, strict=True))
+                * math.exp(srm([(row, asked)], 50))
+            )
     assert expectation == pytest.approx(1.0, abs=1e-9)
 
 
@@ -140,7 +144,9 @@ def test_zero_errors_promote_after_434_units_at_a_margin_of_one_point() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=6), shares)
-def test_any_batching_of_the_same_events_gives_the_same_value(batches: list[tuple[int, int]], share: float) -> None:
+def test_any_batching_of_the_same_events_gives_the_same_value(
+    batches: list[tuple[int, int]], share: float
+) -> None:
     total = tuple(map(sum, zip(*batches, strict=True)))
     split = rate_ratio([(x0, x1, share) for x0, x1 in batches])
     assert split == pytest.approx(rate_ratio([(total[0], total[1], share)]), rel=1e-9, abs=1e-9)
@@ -151,7 +157,9 @@ def test_any_batching_of_the_same_events_gives_the_same_value(batches: list[tupl
     st.floats(-0.5, 0.5),
     st.floats(1e-3, 0.5),
 )
-def test_evidence_of_strata_adds_in_any_order(parts: list[tuple[float, float]], null: float, unit: float) -> None:
+def test_evidence_of_strata_adds_in_any_order(
+    parts: list[tuple[float, float]], null: float, unit: float
+) -> None:
     def value(rows: list[tuple[float, float]]) -> float:
         return mde_grid(sum(a for a, _ in rows), sum(a * e for a, e in rows), null, unit)
 
@@ -159,7 +167,9 @@ def test_evidence_of_strata_adds_in_any_order(parts: list[tuple[float, float]], 
 
 
 @given(st.floats(0.1, 1e6), st.floats(-1, 1), st.floats(-1, 1), st.floats(1e-3, 1), st.floats(1e-3, 1e3))
-def test_the_unit_of_measurement_does_not_matter(a: float, effect: float, null: float, unit: float, scale: float) -> None:
+def test_the_unit_of_measurement_does_not_matter(
+    a: float, effect: float, null: float, unit: float, scale: float
+) -> None:
     plain = mde_grid(a, a * effect, null, unit)
     scaled = mde_grid(a / scale**2, a * effect / scale, null * scale, unit * scale)
     assert scaled == pytest.approx(plain, rel=1e-9, abs=1e-6)

@@ -61,7 +61,13 @@ def test_more_information_narrows_around_the_same_estimate_and_alpha_widens(
     assert (-mirrored.high, -mirrored.low) == pytest.approx((low, high))
 
 
-@given(st.integers(1, 20_000), st.integers(0, 20), st.floats(0, 5000), st.floats(-0.05, 0.05), st.floats(0.005, 0.1))
+@given(
+    st.integers(1, 20_000),
+    st.integers(0, 20),
+    st.floats(0, 5000),
+    st.floats(-0.05, 0.05),
+    st.floats(0.005, 0.1),
+)
 def test_the_bound_of_a_rare_excess_is_the_least_margin_that_its_test_shows(
     n: int, x: int, a: float, effect: float, margin: float
 ) -> None:

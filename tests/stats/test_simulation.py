@@ -139,7 +139,9 @@ def test_units_that_come_back_keep_the_error_rate_of_running_reports(
 
 @pytest.mark.slow
 @RETURNING
-def test_units_that_come_back_keep_the_error_rate_in_many_runs(correlation: float, first: int, joining: int) -> None:
+def test_units_that_come_back_keep_the_error_rate_in_many_runs(
+    correlation: float, first: int, joining: int
+) -> None:
     assert max(wrong_by_returning(correlation, 1500, 80, first, joining)) <= most_allowed(1500, 0.05)
 
 
@@ -152,12 +154,14 @@ def check_lognormal(share: float, runs: int, looks: int) -> None:
         sums = []
         for n in (per_look - n1, n1):
             values = np.rint(rng.lognormal(0.0, 1.0, (looks, n)) * 1000).astype(np.int64)  # in thousandths
-            sums.append((n, values.sum(axis=1).cumsum().tolist(), (values * values).sum(axis=1).cumsum().tolist()))
-        arms = [
-            [sample(n * (i + 1), sx[i], sxx[i], scale=1000) for i in range(looks)] for n, sx, sxx in sums
-        ]
+            sums.append(
+                (n, values.sum(axis=1).cumsum().tolist(), (values * values).sum(axis=1).cumsum().tolist())
+            )
+        arms = [[sample(n * (i + 1), sx[i], sxx[i], scale=1000) for i in range(looks)] for n, sx, sxx in sums]
         found = [mean_difference(*pair) for pair in zip(*arms, strict=True)]
-        wrong += any(rises(estimate, 0.0, 0.08, sign) >= math.log(40) for estimate in found for sign in (1, -1))
+        wrong += any(
+            rises(estimate, 0.0, 0.08, sign) >= math.log(40) for estimate in found for sign in (1, -1)
+        )
     assert wrong <= most_allowed(runs, 0.05)
 
 
@@ -232,7 +236,10 @@ def test_a_mismatch_is_found_and_not_invented(asked: tuple[float, float], alpha:
     for true, counter in ((asked[1], "invented"), (asked[1] * 0.85, "found")):
         x = rng.binomial(500, true, (runs, looks)).cumsum(axis=1).tolist()
         hit = sum(
-            any(evalues.srm([((500 * (i + 1) - row[i], row[i]), asked)]) >= -math.log(alpha) for i in range(looks))
+            any(
+                evalues.srm([((500 * (i + 1) - row[i], row[i]), asked)]) >= -math.log(alpha)
+                for i in range(looks)
+            )
             for row in x
         )
         invented, found = (hit, found) if counter == "invented" else (invented, hit)
