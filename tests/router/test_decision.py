@@ -1,0 +1,251 @@
+"""Decisions: one test per cell of the precedence table, and that taking anything away never promotes."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.decision import Reason, act, decide
+from router.document import load
+from router.errors import IllegalMove
+from router.evidence import weigh
+from router.experiment import parse_documents
+from router.flag import Flag
+from router.health import Health
+from router.lifecycle import MOVES, Action, State, after
+from router.route import flag_of
+from router.run import new_run, running_experiment
+from tests.router.evidence_of import HEALTHY, moments_of
+
+FILES = """
+route: digits
+match: {path: /v2}
+unit: {kind: person, from: [header:x-person]}
+arms:
+  v1: {upstream: http://127.0.0.1:9001}
+  v2: {upstream: http://127.0.0.1:9002}
+default: v1
+---
+experiment: digits-v2
+route: digits
+kind: KIND
+control: v1
+treatment: v2
+goal: {metric: corrected, kind: proportion, better: lower, mde: 5 pp, window: 1 min, grace: 1 s}
+guardrails:
+  - {metric: errors, margin: 1 pp, window: 1 min, grace: 1 s}
+ramp: [{traffic: 10%, time: 10 s, units: 50}, {traffic: 25%, time: 10 s, units: 100}]
+deadline: 1 h
+"""
+START = 1_000_000
+LATER = START + 60_000
+
+
+def begun(kind: str = "canary", step: int = 1, **changes: Any) -> tuple[dict[str, Any], Flag]:
+    routes, experiments = parse_documents(load(FILES.replace("KIND", kind)))
+    spec = experiments["digits-v2"][0].spec()
+    run = new_run(spec, 1, START)
+    flag = flag_of(routes["digits"][0]).with_experiment(running_experiment(spec, run["run"], 1)).with_revision(7)
+    if step >= 0:
+        coverage = spec["ramp"][step]["coverage"]
+        flag = flag.with_coverage(run["run"], coverage)
+        run |= {"state": "running", "reason": "", "step": step, "step_since": START}
+        run["coverage"] = [[START, 7, coverage]]
+    return run | changes, flag
+
+
+GOOD = {"n": (3000, 1000), "corrected": (1200, 100), "errors": (0, 0)}
+SAME = {"n": (6000, 2000), "corrected": (600, 190), "errors": (0, 0)}
+HARMFUL = {"n": (3000, 1000), "corrected": (1200, 800), "errors": (0, 0)}
+FEW = {"n": (60, 20), "corrected": (20, 8), "errors": (0, 0)}
+
+
+def decided(
+    counts: dict[str, tuple[int, int]],
+    *,
+    health: Health = HEALTHY,
+    now: int = LATER,
+    ready: bool = True,
+    kind: str = "canary",
+    step: int = 1,
+    **changes: Any,
+) -> Any:
+    run, flag = begun(kind, step, **changes)
+    evidence = weigh(run, moments_of(counts), health, now)
+    return decide(run, evidence, flag, now, ready=ready)
+
+
+UNHEALTHY = Health(sent=(90, 90), lost=(10, 10))
+
+
+def test_harm_rolls_back_at_any_look() -> None:
+    decision = decided(HARMFUL, step=0)
+    assert (decision.action, decision.reason) == (Action.ROLLBACK, Reason.HARM)
+    assert decision.run["state"] == "rolled_back"
+    assert decision.flag.default == "v1"
+    assert decision.flag.experiments == ()
+    assert decision.flag.revision == 8
+
+
+def test_harm_goes_before_invalid() -> None:
+    assert decided(HARMFUL, health=UNHEALTHY).action is Action.ROLLBACK
+
+
+def test_harm_rolls_back_a_paused_and_a_held_run() -> None:
+    assert decided(HARMFUL, paused=True).action is Action.ROLLBACK
+    assert decided(HARMFUL, state="held", reason="lag").action is Action.ROLLBACK
+
+
+def test_invalid_holds_although_everything_is_proven() -> None:
+    decision = decided(GOOD, health=UNHEALTHY)
+    assert (decision.action, decision.reason) == (Action.HOLD, Reason.INVALID)
+    assert decision.run["state"] == "held"
+    assert decision.flag is None
+
+
+def test_invalid_goes_before_the_deadline() -> None:
+    assert decided(FEW, health=UNHEALTHY, now=START + 3_700_000).reason is Reason.INVALID
+
+
+def test_a_held_run_goes_on_when_its_telemetry_is_healthy_again() -> None:
+    decision = decided(GOOD, state="held", reason="events lost")
+    assert decision.action is Action.GO_ON
+    assert decision.run["step_since"] == LATER
+
+
+def test_unmet_gates_wait_and_say_for_what() -> None:
+    decision = decided(FEW)
+    assert decision.action is Action.NONE
+    assert any("treatment units" in wait for wait in decision.waits)
+
+
+def test_a_met_step_goes_on() -> None:
+    decision = decided(SAME, step=0)
+    assert (decision.action, decision.reason) == (Action.ADVANCE, Reason.STEP_MET)
+    assert decision.run["step"] == 1
+    assert decision.flag.experiments[0].coverage == 1_000_000
+
+
+def test_a_step_waits_for_its_time() -> None:
+    assert decided(SAME, step=0, now=START + 5_000).action is Action.NONE
+
+
+def test_a_proven_canary_is_promoted_in_one_write() -> None:
+    decision = decided(GOOD)
+    assert (decision.action, decision.reason) == (Action.PROMOTE, Reason.PROVEN)
+    assert decision.run["state"] == "promoted"
+    assert decision.flag.default == "v2"
+    assert decision.flag.experiments == ()
+    for part in ("corrected", "treatment units", "estimate", "interval", "margin"):
+        assert part in decision.sentence
+
+
+def test_an_equivalent_canary_is_promoted_and_an_equivalent_treatment_of_an_ab_test_is_not() -> None:
+    equal = {"n": (60_000, 20_000), "corrected": (6000, 2000), "errors": (0, 0)}
+    assert decided(equal).action is Action.PROMOTE
+    assert decided(equal, kind="ab").action is not Action.PROMOTE
+
+
+def test_a_better_treatment_of_an_ab_test_is_promoted() -> None:
+    assert decided(GOOD, kind="ab").action is Action.PROMOTE
+
+
+def test_nothing_is_promoted_before_the_last_step() -> None:
+    assert decided(GOOD, step=0).action is Action.ADVANCE
+
+
+def test_a_paused_run_is_not_promoted() -> None:
+    assert decided(GOOD, paused=True).action is Action.NONE
+
+
+def test_promotion_goes_before_the_deadline() -> None:
+    assert decided(GOOD, now=START + 3_700_000).action is Action.PROMOTE
+
+
+def test_at_the_deadline_the_run_is_held_as_the_file_says() -> None:
+    decision = decided(FEW, now=START + 3_700_000)
+    assert (decision.action, decision.reason) == (Action.HOLD, Reason.DEADLINE)
+
+
+def test_a_run_held_at_its_deadline_stays_held() -> None:
+    decision = decided(FEW, now=START + 3_800_000, state="held", reason=Reason.DEADLINE.value)
+    assert decision.action is Action.NONE
+
+
+def test_a_new_run_is_held_until_its_arm_is_ready() -> None:
+    run, flag = begun(step=-1)
+    evidence = weigh(run, {}, HEALTHY, LATER)
+    assert decide(run, evidence, flag, LATER, ready=False).reason is Reason.ARM_NOT_READY
+    decision = decide(run, evidence, flag, LATER, ready=True)
+    assert decision.action is Action.START
+    assert decision.run is not None
+    assert decision.run["step"] == 0
+
+
+@given(
+    missing=st.sampled_from(["corrected", "errors", "n", "one arm", "reports", "health"]),
+    treated=st.integers(0, 400),
+)
+def test_taking_away_any_one_input_never_turns_a_hold_into_a_promotion(missing: str, treated: int) -> None:
+    counts = {"n": (3000, 1000), "corrected": (1200, treated), "errors": (0, 0)}
+    run, flag = begun()
+    moments, health = moments_of(counts), HEALTHY
+    whole = decide(run, weigh(run, moments, health, LATER), flag, LATER, ready=True)
+    if missing == "health":
+        health = Health(lag_ms=None)
+    elif missing == "one arm":
+        moments = {name: value for name, value in moments.items() if name.split("|")[1] != "1"}
+    elif missing == "reports":
+        moments = {name: value for name, value in moments.items() if name.split("|")[3] != "p"}
+    elif missing == "n":
+        moments = {name: value for name, value in moments.items() if name.split("|")[2]}
+    else:
+        moments = {name: value for name, value in moments.items() if name.split("|")[2] != missing}
+    less = decide(run, weigh(run, moments, health, LATER), flag, LATER, ready=True)
+    assert less.action is not Action.PROMOTE or whole.action is Action.PROMOTE
+    assert less.action is not Action.PROMOTE
+
+
+@pytest.mark.parametrize(("state", "action"), [(s, a) for s in State for a in Action], ids=str)
+def test_every_move_is_in_the_table_or_refused(state: State, action: Action) -> None:
+    if (state, action) in MOVES:
+        assert after(state, action) is MOVES[state, action]
+    else:
+        with pytest.raises(IllegalMove):
+            after(state, action)
+
+
+def test_a_person_rolls_a_promoted_run_back_to_the_old_default() -> None:
+    run, flag = begun()
+    promoted = act("promote", run, flag, LATER, "anna", "seen enough")
+    assert promoted.flag is not None
+    assert promoted.run is not None
+    assert promoted.flag.default == "v2"
+    back = act("rollback", promoted.run, promoted.flag, LATER + 1, "anna", "complaints")
+    assert back.flag is not None
+    assert back.flag.default == "v1"
+    assert back.run is not None
+    assert back.run["state"] == "rolled_back"
+    assert "anna" in back.sentence
+
+
+def test_a_person_pauses_and_resumes_and_neither_twice() -> None:
+    run, flag = begun()
+    paused = act("pause", run, flag, LATER, "anna", "lunch").run
+    assert paused is not None
+    with pytest.raises(IllegalMove):
+        act("pause", paused, flag, LATER, "anna", "lunch")
+    resumed = act("resume", paused, flag, LATER, "anna", "back").run
+    assert resumed is not None
+    assert not resumed["paused"]
+
+
+def test_deciding_changes_none_of_its_inputs() -> None:
+    run, flag = begun()
+    before = copy.deepcopy(run)
+    decide(run, weigh(run, moments_of(GOOD), HEALTHY, LATER), flag, LATER, ready=True)
+    assert run == before
