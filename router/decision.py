@@ -235,6 +235,9 @@ def act(action: str, run: Mapping[str, Any], flag: Flag, now: int, actor: str, r
             raise IllegalMove("paused" if paused else "not paused", action)
         sentence = f"{_name(run)} {'paused' if paused else 'resumed'} {said}"
         return _written(run, flag, now, move, Reason.PERSON, sentence, actor=actor, paused=paused)
+    if run["state"] == State.PROMOTED and flag.experiments:
+        other = flag.experiments[0].experiment
+        raise IllegalMove("promoted", action, f"{other} now runs on this route: end it first")
     words = {Action.PROMOTE: "PROMOTED", Action.ROLLBACK: "ROLLED BACK"}[move]
     sentence = f"{_name(run)} {words} at {_share(run)} {said}"
     return _end(run, flag, now, move, Reason.PERSON, sentence, actor)
@@ -276,5 +279,5 @@ def _numbers(run: Mapping[str, Any], evidence: Evidence, name: str) -> str:
         parts.append(f"interval [{difference(row['interval'][0])}, {difference(row['interval'][1])}]{unit}")
     parts.append(f"margin {difference(row['margin'])}{unit}")
     if evidence.verdict is Verdict.WORSE:
-        parts.append(f"log e of harm {row['max_log_e']['harm']:.1f} of {row['threshold']['harm']:.1f}")
+        parts.append(f"harm's log e {row['max_log_e']['harm']:.1f} reached {row['threshold']['harm']:.1f}")
     return ", ".join(parts)

@@ -317,8 +317,8 @@ class Fold:
         self._batch.units[unit] = _record_encoder.encode(record)
 
     def _close_reports(self, plan: Plan, record: Record) -> None:
-        reported = any(report.metric == plan.index for report in record.reports)
-        if reported:
+        self._add(record.arm, plan.name, "m", 1)
+        if any(report.metric == plan.index for report in record.reports):
             self._add(record.arm, plan.name, "p", 1)
             self._add(record.arm, plan.name, "e", 1)
 

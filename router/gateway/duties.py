@@ -92,6 +92,7 @@ class Duties:
         self._probes = Probes(self._news)
         self._flush_now = asyncio.Event()
         self._beat_now = asyncio.Event()
+        self._asked = asyncio.Event()
         self.recorder.wake = self._flush_now.set
         self._tasks: list[asyncio.Task[None]] = []
         self._store_up = False
@@ -134,6 +135,7 @@ class Duties:
                 "Redis answers" if reachable else "Redis gives no good answer; routing by the snapshot"
             )
         self._store_up = reachable
+        self._asked.set()
         if reachable and self.gate.snapshot is None:
             self._swap(Snapshot({}, ""))  # a store without flags is an answer too
 
@@ -195,6 +197,12 @@ class Duties:
         self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         for task in self._tasks:
             task.add_done_callback(self._ended)
+
+    async def asked(self) -> None:
+        """Wait until Redis was asked once, whatever it answered: before that no request should come in."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * self._settings.store_timeout_ms / 1000):
+                await self._asked.wait()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A task that ends by an error of ours would leave the gate deaf: say so and let the master replace us."""

@@ -1,7 +1,7 @@
 """gunicorn's worker class: one uvloop per process, our protocol on gunicorn's sockets, no WSGI or ASGI in between.
 
-On TERM it goes on serving for a moment while every answer says ``Connection: close``, then takes no new connections,
-waits for open answers within the graceful time, writes its last events and ends.
+On TERM it takes no new connections, goes on serving the open ones for a moment while every answer says
+``Connection: close``, waits for open answers within the graceful time, writes its last events and ends.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class GatewayWorker(Worker):  # type: ignore[misc] # gunicorn has no types
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, stop.set)
         duties.start()
+        await duties.asked()
         servers = [
             await loop.create_server(plane.protocol, sock=listener.sock, backlog=BACKLOG)
             for listener in self.sockets
@@ -105,12 +106,12 @@ class GatewayWorker(Worker):  # type: ignore[misc] # gunicorn has no types
         """Let every client go without a failed request."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_s
+        for server in servers:
+            server.close()
         plane.draining = True
         linger = loop.time() + min(LINGER_S, patience_s / 2)
         while loop.time() < linger and plane.clients:
             await asyncio.sleep(TICK_S)
-        for server in servers:
-            server.close()
         plane.drain()
         while plane.clients and loop.time() < deadline:
             await asyncio.sleep(TICK_S)
