@@ -36,7 +36,9 @@ def started(experiment: str = EXPERIMENT, step: int = -1) -> tuple[dict[str, Any
     routes, experiments = parse_documents(load(ROUTE + "---" + experiment))
     spec = next(iter(experiments.values()))[0].spec()
     run = new_run(spec, 1, START)
-    flag = flag_of(routes["digits"][0]).with_experiment(running_experiment(spec, run["run"], 1)).with_revision(1)
+    flag = (
+        flag_of(routes["digits"][0]).with_experiment(running_experiment(spec, run["run"], 1)).with_revision(1)
+    )
     if step >= 0:
         coverage = spec["ramp"][step]["coverage"]
         run |= {"state": "running", "step": step, "coverage": [[START, 1, coverage]], "reason": ""}

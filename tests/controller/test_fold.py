@@ -42,21 +42,31 @@ REQUESTS = st.lists(
     st.tuples(st.integers(1, 6), st.integers(START, START + 20_000), st.just(0), st.booleans()), max_size=20
 )
 OUTCOMES = st.lists(
-    st.tuples(st.integers(1, 6), st.integers(0, 1), st.integers(START, START + 25_000), st.integers(1, 12)), max_size=20
+    st.tuples(st.integers(1, 6), st.integers(0, 1), st.integers(START, START + 25_000), st.integers(1, 12)),
+    max_size=20,
 )
 
 
 @settings(max_examples=150, deadline=None)
 @given(requests=REQUESTS, outcomes=OUTCOMES, seed=st.integers(0, 1000), cut=st.integers(1, 7))
-def test_any_order_and_any_batching_give_the_same_bits(requests: Any, outcomes: Any, seed: int, cut: int) -> None:
+def test_any_order_and_any_batching_give_the_same_bits(
+    requests: Any, outcomes: Any, seed: int, cut: int
+) -> None:
     # One key stands for one outcome: an idempotency key that comes back with another value is not a repetition.
     outcomes = list({(row[0], row[3]): row for row in outcomes}.values())
     last = entry(0, END)
     whole, _ = folded(numbered([entry(0, START, requests=requests, outcomes=outcomes), last]))
-    rows: list[tuple[str, Any]] = [("requests", row) for row in requests] + [("outcomes", row) for row in outcomes]
+    rows: list[tuple[str, Any]] = [("requests", row) for row in requests] + [
+        ("outcomes", row) for row in outcomes
+    ]
     random.Random(seed).shuffle(rows)
     parts = [
-        entry(0, START, **{kind: [row for k, row in rows[i : i + cut] if k == kind] for kind in ("requests", "outcomes")})
+        entry(
+            0,
+            START,
+            requests=[row for kind, row in rows[i : i + cut] if kind == "requests"],
+            outcomes=[row for kind, row in rows[i : i + cut] if kind == "outcomes"],
+        )
         for i in range(0, len(rows), cut)
     ]
     shuffled, _ = folded(numbered([*parts, last]))
@@ -81,7 +91,9 @@ def test_a_unit_counts_once_whatever_it_reports() -> None:
 
 
 def test_a_repeated_outcome_and_a_repeated_entry_count_once() -> None:
-    first = entry(1, START, requests=[(7, START, 1, False)], outcomes=[(7, 1, START + 100, 1), (7, 1, START + 100, 1)])
+    first = entry(
+        1, START, requests=[(7, START, 1, False)], outcomes=[(7, 1, START + 100, 1), (7, 1, START + 100, 1)]
+    )
     moments, fold = folded([first, first, entry(2, END)])
     assert moments["1|1|corrected|r|sx"] == 1
     assert fold.state.counts["repeated_entries"] == 1
@@ -111,7 +123,9 @@ def test_an_outcome_of_an_unknown_unit_is_an_orphan() -> None:
 
 
 def test_a_unit_seen_in_two_arms_is_dropped() -> None:
-    moments, _ = folded(numbered([entry(0, START, requests=[(7, START, 1, False), (7, START + 9, 0, False)]), entry(0, END)]))
+    moments, _ = folded(
+        numbered([entry(0, START, requests=[(7, START, 1, False), (7, START + 9, 0, False)]), entry(0, END)])
+    )
     assert "1|1||u|n" not in moments
     assert "1|1||c|n" not in moments
 
@@ -196,13 +210,18 @@ def some_entries() -> list[Entry]:
     for i in range(40):
         at = START + i * 500
         requests = [(rng.randrange(1, 30), at + rng.randrange(400), 0, rng.random() < 0.1) for _ in range(5)]
-        outcomes = [(rng.randrange(1, 30), rng.randrange(2), at + rng.randrange(400), rng.getrandbits(60)) for _ in range(3)]
+        outcomes = [
+            (rng.randrange(1, 30), rng.randrange(2), at + rng.randrange(400), rng.getrandbits(60))
+            for _ in range(3)
+        ]
         entries.append(entry(0, at - 200, requests=requests, outcomes=outcomes))
     return numbered([*entries, entry(0, END)])
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
-def test_a_crash_at_any_call_to_the_store_changes_no_sum(client: redis.Redis, prefix: str, after: bool) -> None:
+def test_a_crash_at_any_call_to_the_store_changes_no_sum(
+    client: redis.Redis, prefix: str, after: bool
+) -> None:
     run, _ = started(step=1)
     reference: dict[str, int] = {}
     crash_at = 0

@@ -49,7 +49,9 @@ def begun(kind: str = "canary", step: int = 1, **changes: Any) -> tuple[dict[str
     routes, experiments = parse_documents(load(FILES.replace("KIND", kind)))
     spec = experiments["digits-v2"][0].spec()
     run = new_run(spec, 1, START)
-    flag = flag_of(routes["digits"][0]).with_experiment(running_experiment(spec, run["run"], 1)).with_revision(7)
+    flag = (
+        flag_of(routes["digits"][0]).with_experiment(running_experiment(spec, run["run"], 1)).with_revision(7)
+    )
     if step >= 0:
         coverage = spec["ramp"][step]["coverage"]
         flag = flag.with_coverage(run["run"], coverage)
