@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import click
@@ -28,6 +29,7 @@ SCENARIOS = ("story", "aa", "no-traffic", "redis-down", "srm", "silent-feedback"
 @click.option("--scenario", type=click.Choice(SCENARIOS), default="story", show_default=True)
 def demo(headless: bool, seed: int, port: int, scenario: str) -> int:
     """Everything real on this machine: watch one model promoted and one rolled back."""
+    begun = time.monotonic()
     from router.demo.run import Demo, announce
     from router.demo.screen import Screen
     from router.demo.stage import Stage
@@ -42,7 +44,7 @@ def demo(headless: bool, seed: int, port: int, scenario: str) -> int:
             announce(screen, STORIES[scenario], stage)
             stage.start()
             screen.say(f"Dashboard {stage.api_url}/   (Ctrl-C stops everything)\n")
-            play = Demo(stage, STORIES[scenario], seed, screen)
+            play = Demo(stage, STORIES[scenario], seed, screen, begun)
             play.open()
             good = play.play(headless=headless, until=stop.asked)
     finally:

@@ -28,7 +28,8 @@ LOOK_EVERY_S = 0.5
 class Demo:
     """One run of one scenario."""
 
-    def __init__(self, stage: Stage, scenario: Scenario, seed: int, screen: Screen) -> None:
+    def __init__(self, stage: Stage, scenario: Scenario, seed: int, screen: Screen, begun: float) -> None:
+        self.begun = begun
         self.stage = stage
         self.scenario = scenario
         self.seed = seed
@@ -107,6 +108,8 @@ class Demo:
     def _hear(self) -> None:
         while not self._lines.empty():
             self.seen = json.loads(self._lines.get())
+            took = time.monotonic() - self.begun - self.seen["elapsed"]
+            self._once("first traffic", f"first traffic {took:.1f} s after the start\n")
         for cast in self.scenario.cast:
             promoted_at = self.seen["apps"].get(cast.app, {}).get("threshold_rule")
             if promoted_at is not None and cast.ends != "promoted" and cast.kind == "canary":
