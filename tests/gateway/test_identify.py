@@ -112,9 +112,9 @@ PLACES = (("header", "x-person"), ("json", "/user"), ("query", "u"))
 
 
 def test_the_body_is_asked_for_only_when_no_earlier_place_holds_a_unit() -> None:
-    assert find(PLACES, fields=dict(content_length="20")) is NEEDS_BODY
-    assert find(PLACES, fields=dict(transfer_encoding="chunked")) is NEEDS_BODY
-    assert find(PLACES, fields=dict(content_length="20", x_person="ann")) == b"ann"
+    assert find(PLACES, fields={"content_length": "20"}) is NEEDS_BODY
+    assert find(PLACES, fields={"transfer_encoding": "chunked"}) is NEEDS_BODY
+    assert find(PLACES, fields={"content_length": "20", "x_person": "ann"}) == b"ann"
 
 
 def test_a_body_that_is_too_long_compressed_or_absent_is_not_held() -> None:
@@ -125,10 +125,10 @@ def test_a_body_that_is_too_long_compressed_or_absent_is_not_held() -> None:
     ]
     for fields in given:
         assert find(PLACES, "/x?u=q", fields=fields) == b"q"
-    assert find(PLACES, fields=dict(content_length="20", content_encoding="identity")) is NEEDS_BODY
+    assert find(PLACES, fields={"content_length": "20", "content_encoding": "identity"}) is NEEDS_BODY
 
 
 def test_a_held_body_without_a_unit_leaves_the_later_places() -> None:
-    assert find(PLACES, "/x?u=q", b"{}", fields=dict(content_length="2")) == b"q"
-    assert find(PLACES, "/x?u=q", b"", fields=dict(transfer_encoding="chunked")) == b"q"
-    assert find(PLACES, "/x?u=q", b'{"user":"b"}', fields=dict(content_length="12")) == b"b"
+    assert find(PLACES, "/x?u=q", b"{}", fields={"content_length": "2"}) == b"q"
+    assert find(PLACES, "/x?u=q", b"", fields={"transfer_encoding": "chunked"}) == b"q"
+    assert find(PLACES, "/x?u=q", b'{"user":"b"}', fields={"content_length": "12"}) == b"b"
