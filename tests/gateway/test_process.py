@@ -140,7 +140,7 @@ def test_a_killed_worker_fails_only_its_open_requests_and_its_rows_are_reported(
         assert not [failure for failure in load.failed if failure.startswith("connect")]
         assert load.answered > 900
         holds(world, load.answered, load.answered + len(load.failed))
-        assert world.counted("pointsman_rows_dropped_total") == dropped_of(world.entries())
+        assert world.counted("pointsman_rows_dropped_total") >= dropped_of(world.entries()) > 0
 
 
 def test_a_killed_master_ends_its_workers_and_the_next_start_reports_what_they_left(tmp_path: Path) -> None:
