@@ -7,6 +7,7 @@ of the loop goes out in one write. Whatever happens, ``Gate.finished`` is called
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from router.gateway.answers import REASONS, failure
@@ -34,6 +35,7 @@ class Exchange:
         "_answer_chunked",
         "_answered",
         "_begun",
+        "_begun_ns",
         "_connection",
         "_dialing",
         "_fresh",
@@ -62,6 +64,7 @@ class Exchange:
         self.request_sent = False
         self.deadline = 0.0
         self._begun = client.loop.time()
+        self._begun_ns = time.perf_counter_ns()  # the loop's own clock has whole milliseconds
         self._total_deadline = 0.0
         self._connection: Connection | None = None
         self._dialing: asyncio.Task[None] | None = None
@@ -302,8 +305,8 @@ class Exchange:
         self._connection = None
         self._held.clear()
         if outcome:
-            latency = self.client.loop.time() - self._begun
-            self.client.gate.finished(self.ticket, status, outcome, int(latency * 1e6))
+            latency_us = (time.perf_counter_ns() - self._begun_ns) // 1000
+            self.client.gate.finished(self.ticket, status, outcome, latency_us)
         if tell_client:
             self.flush()
             self.client.exchange_ended(self)
