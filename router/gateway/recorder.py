@@ -23,7 +23,7 @@ from router.gateway.run_count import RunCount
 BASE_BACK_MS = 86_400_000
 # How far behind the clock `until` stays: an outcome's time is that of its request plus a duration, cut to whole ms.
 UNTIL_BACK_MS = 20
-ALIVE_MS = 1000
+ALIVE_MS = 900  # a sign of life at least each second, though the flush only looks now and then
 
 
 class Log(Protocol):

@@ -13,6 +13,7 @@ from router.errors import StoreUnavailable
 from router.events import Entry
 from router.gateway import losses
 from router.gateway.counters import ROWS, RUNS, SLOTS, Counters, Row
+from router.gateway.duties import clock
 from router.gateway.metrics import text
 from router.gateway.recorder import Recorder
 from router.telemetry import rows_of
@@ -128,7 +129,7 @@ def test_the_rows_of_a_killed_worker_are_reported_once_in_its_own_numbers(
     if sending and arrived:
         log.entries.append(("e.1", Entry("dead", 2, 1, 3, NOW)))  # the entry that was on its way
     (booked,) = losses.waiting(tmp_path)
-    asyncio.run(losses.report(booked, log, NOW))
+    asyncio.run(losses.report(booked, log, clock()))
     assert losses.waiting(tmp_path) == []
     entries = log.folded()
     dropped = [sum(entry.dropped[arm] for entry in entries) for arm in (0, 1)]
@@ -149,11 +150,23 @@ def test_a_loss_is_reported_again_until_redis_answers_and_twice_does_no_harm(tmp
     log = MemoryLog()
     log.lossy = True
     with pytest.raises(StoreUnavailable):
-        asyncio.run(losses.report(booked, log, NOW))
+        asyncio.run(losses.report(booked, log, clock()))
     log.lossy = False
-    asyncio.run(losses.report(booked, log, NOW))
-    asyncio.run(losses.report(booked, log, NOW))
+    asyncio.run(losses.report(booked, log, clock()))
+    asyncio.run(losses.report(booked, log, clock()))
     assert [entry.dropped for entry in log.folded()] == [(0, 1)]
+
+
+def test_a_loss_found_long_after_comes_under_a_name_of_its_own(tmp_path: Path) -> None:
+    counters = Counters(None)
+    number, row = begun(counters, "dead")
+    row.run("e.1").taken(True)
+    losses.book(tmp_path, counters, number)
+    (booked,) = losses.waiting(tmp_path)
+    log = MemoryLog()
+    long_after = booked.stat().st_mtime_ns // 1_000_000 + losses.FORGOTTEN_MS + 1000
+    asyncio.run(losses.report(booked, log, long_after))
+    assert [(entry.writer, entry.seq, entry.dropped) for entry in log.folded()] == [("dead+late", 1, (0, 1))]
 
 
 def test_a_worker_that_delivered_all_leaves_no_loss(tmp_path: Path) -> None:

@@ -229,6 +229,8 @@ def test_routes_alone_pass_through_and_an_experiment_added_under_load_fails_no_r
         assert load.failed == []
         assert load.identified > 0
         holds(world, load.identified)
+        # Latencies are in microseconds, not in turns of the loop.
+        assert any(latency % 1000 for entry in world.entries() for latency in entry.requests.latency)
 
 
 def test_a_flag_change_is_routed_by_every_worker_within_a_second(tmp_path: Path) -> None:
