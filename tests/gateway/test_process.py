@@ -267,6 +267,7 @@ def test_a_wiped_store_leaves_the_flags_that_route(tmp_path: Path) -> None:
     with World(tmp_path) as world:
         world.put(world.flag())
         world.start()
+        eventually(lambda: world.client.hlen(world.keys.gateways) == 2)  # every worker has read the flags
         for key in world.client.scan_iter(world.keys.prefix + "*"):
             world.client.delete(key)
         eventually(lambda: json.loads(world.get("/readyz")[2])["store"] == "wiped")
