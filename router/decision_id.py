@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from router.errors import Refused
 HEAD = struct.Struct("<BbBIIQQQ")
 TAG_SIZE = 16
 LONGEST = 400
+URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class DecisionId(NamedTuple):
@@ -83,7 +85,7 @@ class Signer:
         body = HEAD.pack(self._number, arm_index, analysed, epoch, revision, unit, time, request) + run
         state = self._signing.copy()
         state.update(body)
-        return urlsafe_b64encode(body + state.digest()).rstrip(b"=")
+        return b2a_base64(body + state.digest(), newline=False).translate(URL_SAFE, b"=")
 
     def read(self, text: str) -> DecisionId:
         """Check the tag and read the id, whatever its age.

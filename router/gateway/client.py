@@ -14,7 +14,7 @@ import httptools
 
 from router.gateway.answers import CONTINUE, answer, failure
 from router.gateway.exchange import Exchange, of_upstream
-from router.gateway.head import Head, RefusedHeadError, complete
+from router.gateway.head import Field, Head, RefusedHeadError, complete
 
 if TYPE_CHECKING:
     from router.gateway.plane import Plane
@@ -51,13 +51,13 @@ class Client(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._queue: deque[Waiting] = deque()
         self._reading: Waiting | None = None  # the request whose body the parser is in
-        self._head = Head()
+        self._headers: list[Field] = []
         self._target = b""
         self._in_head = False
         self._fed = 0
         self._overhead = 0
         self._body_octets = 0
-        self._since = self.loop.time()
+        self.since = self.loop.time()  # when the head began, or the connection fell idle
         self._paused = False
         self._deaf = False
 
@@ -90,26 +90,28 @@ class Client(asyncio.Protocol):
         """Octets of requests."""
         if self._deaf:
             return
-        if self._in_head or self._reading is None:
+        if self._reading is None:
             if not self._in_head:
-                self._since = self.loop.time()
+                self.since = self.loop.time()
             self._fed += len(data)
         elif self._reading.head.chunked:
             self._overhead += len(data)
         self._feed(data)
-        if self._fed > self.limits.head + self.limits.target and (self._in_head or self._reading is None):
-            self._refused(
-                RefusedHeadError(
-                    431, "head_too_long", f"expected a head of at most {self.limits.head} octets"
-                )
-            )
-        elif self._overhead > OVERHEAD_LIMIT:
-            self._refused(
-                RefusedHeadError(400, "chunk_overhead", "expected short chunk extensions and trailers")
-            )
+        if self._fed > self.limits.head or self._overhead:
+            self._check_overhead()
         if self.exchange is not None:
             self.exchange.flush()
-        self._pace()
+        if self._queue or self._paused:
+            self._pace()
+
+    def _check_overhead(self) -> None:
+        """Octets that are neither a whole head nor body: there may be so many of them."""
+        if self._reading is None and self._fed > self.limits.head + self.limits.target:
+            expected = f"expected a head of at most {self.limits.head} octets"
+            self._refused(RefusedHeadError(431, "head_too_long", expected))
+        elif self._overhead > OVERHEAD_LIMIT:
+            expected = "expected short chunk extensions and trailers"
+            self._refused(RefusedHeadError(400, "chunk_overhead", expected))
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -140,7 +142,7 @@ class Client(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._head = Head()
+        self._headers = []
         self._target = b""
         self._in_head = True
 
@@ -153,31 +155,28 @@ class Client(asyncio.Protocol):
             )
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the head; a trailer goes nowhere."""
-        if not self._in_head:
-            return
-        headers = self._head.headers
-        if len(headers) >= self.limits.fields:
-            raise RefusedHeadError(431, "too_many_fields", f"expected at most {self.limits.fields} fields")
-        headers.append((name, value))
+        """A field of the head, or a trailer, which goes nowhere."""
+        self._headers.append((name.lower(), name, value))
 
     def on_headers_complete(self) -> None:
         """A head is whole: check it, and serve it if nothing is before it."""
         self._in_head = False
-        head, limits, parser = self._head, self.limits, self._parser
-        octets = len(self._target) + sum(len(name) + len(value) + 4 for name, value in head.headers)
-        if octets > limits.head:
+        limits, parser, head = self.limits, self._parser, Head()
+        head.headers, self._headers = self._headers, []
+        if len(head.headers) > limits.fields:
+            raise RefusedHeadError(431, "too_many_fields", f"expected at most {limits.fields} fields")
+        if self._fed > limits.head and head.octets(self._target) > limits.head:
             raise RefusedHeadError(431, "head_too_long", f"expected a head of at most {limits.head} octets")
         complete(
             head, self._target, parser.get_method(), parser.get_http_version(), limits.target, limits.body
         )
         head.keep_alive = parser.should_keep_alive()
         self._fed = self._overhead = self._body_octets = 0
-        self._reading = Waiting(head, None)
+        self._reading = reading = Waiting(head, None)
         if self.exchange is None and not self._queue:
-            self._serve(self._reading)
+            self._serve(reading)
         else:
-            self._queue.append(self._reading)
+            self._queue.append(reading)
 
     def on_body(self, data: bytes) -> None:
         """Octets of a body: to the exchange, or kept with the request that waits."""
@@ -201,9 +200,11 @@ class Client(asyncio.Protocol):
         if reading is None:
             return
         reading.complete = True
-        if self.exchange is not None and self.exchange.head is reading.head:
-            self.exchange.body_complete()
-            self._next_if_ended()
+        exchange = self.exchange
+        if exchange is not None and exchange.head is reading.head:
+            exchange.body_complete()
+            if exchange.ended:
+                self._next_if_ended()
 
     def _serve(self, waiting: Waiting) -> None:
         """Begin an exchange; what of its body is already here goes with it."""
@@ -259,7 +260,7 @@ class Client(asyncio.Protocol):
         if self._reading is not None and self._reading.head is exchange.head:
             return  # its last octets are still in the parser
         self.exchange = None
-        self._since = self.loop.time()
+        self.since = self.loop.time()
         while self._queue and self.exchange is None:
             waiting = self._queue.popleft()
             if waiting.refusal is not None:
@@ -334,11 +335,11 @@ class Client(asyncio.Protocol):
         if exchange is not None:
             exchange.expired(now)
         elif self._in_head:
-            if now - self._since > self.limits.head_s:
+            if now - self.since > self.limits.head_s:
                 self._refused(
                     RefusedHeadError(408, "head_timeout", "the request's head did not arrive in time")
                 )
-        elif now - self._since > self.limits.idle_s:
+        elif now - self.since > self.limits.idle_s:
             self.cut()
 
     def _pace(self) -> None:

@@ -7,18 +7,19 @@ of the loop goes out in one write. Whatever happens, ``Gate.finished`` is called
 from __future__ import annotations
 
 import asyncio
-import time
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from router.gateway.answers import REASONS, failure
-from router.gateway.fields import HOP_BY_HOP, LAST_CHUNK, OUTCOME_FIELD, OWN, all_named, chunk, request_head
-from router.gateway.head import Head
+from router.gateway.fields import CRLF, HOP_BY_HOP, LAST_CHUNK, OUTCOME_FIELD, OWN, chunk, named, request_head
+from router.gateway.head import Field, Head
 
 if TYPE_CHECKING:
     from router.gateway.client import Client
     from router.gateway.upstream import Connection
 
 REPLAY_MOST = 65_536  # octets of a request body kept for one repetition on a fresh connection
+USUAL = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))  # these name no other field
 STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, reason) for status, reason in REASONS.items()}
 FAILURES = {
     "connect_failed": (502, "connect_failed", "the model server cannot be reached"),
@@ -31,29 +32,9 @@ FAILURES = {
 class Exchange:
     """One request on its way to an upstream and back."""
 
-    __slots__ = (
-        "_answer_chunked",
-        "_answered",
-        "_begun",
-        "_begun_ns",
-        "_connection",
-        "_dialing",
-        "_fresh",
-        "_held",
-        "_held_octets",
-        "_out",
-        "_replayable",
-        "_send",
-        "_status",
-        "_total_deadline",
-        "client",
-        "deadline",
-        "ended",
-        "head",
-        "request_complete",
-        "request_sent",
-        "ticket",
-    )
+    __slots__ = ("_answer_chunked", "_answered", "_begun", "_begun_ns", "_connection", "_dialing", "_fresh", "_held",
+                 "_held_octets", "_kept", "_out", "_send", "_status", "_total_deadline", "client", "deadline", "ended",
+                 "head", "request_complete", "ticket")  # fmt: skip
 
     def __init__(self, client: Client, head: Head) -> None:
         self.client = client
@@ -61,18 +42,17 @@ class Exchange:
         self.ticket: Any = None
         self.ended = False
         self.request_complete = not head.has_body
-        self.request_sent = False
         self.deadline = 0.0
-        self._begun = client.loop.time()
-        self._begun_ns = time.perf_counter_ns()  # the loop's own clock has whole milliseconds
+        self._begun = client.since
+        self._begun_ns = perf_counter_ns()  # the loop's own clock has whole milliseconds
         self._total_deadline = 0.0
         self._connection: Connection | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._fresh = False
-        self._held: list[bytes] = []
+        self._held: list[bytes] = []  # the body that the gate wants to see
         self._held_octets = 0
-        self._replayable = True
         self._send: list[bytes] = []
+        self._kept: bytes | None = b""  # what was sent, for one repetition; None when it is too much
         self._out: list[bytes] = []
         self._answered = False
         self._answer_chunked = False
@@ -87,6 +67,8 @@ class Exchange:
             self._route_again(b"")
 
     def _route_again(self, body: bytes) -> None:
+        self._send = [chunk(data) for data in self._held] if self.head.chunked else self._held
+        self._held = []
         self.ticket = self.client.gate.route(self.head, body)
         self._decided()
 
@@ -100,34 +82,23 @@ class Exchange:
         if connection is None:
             self._dial()
         else:
-            self._connected(connection)
+            self._connected(connection, self._begun)
 
     def body(self, data: bytes) -> None:
         """Octets of the request's body."""
         if self.ended:
             return
-        ticket = self.ticket
-        if ticket.needs_body:
+        needs = self.ticket.needs_body
+        if needs:
             self._held.append(data)
             self._held_octets += len(data)
-            if self._held_octets > ticket.needs_body:
+            if self._held_octets > needs:
                 self._route_again(b"")
             return
-        self._hold(data)
-        if self._connection is not None:
-            self._send.append(chunk(data) if self.head.chunked else data)
-
-    def _hold(self, data: bytes) -> None:
-        """Keep a small body for one repetition, and any body until there is a connection."""
-        if self._connection is not None and not self._replayable:
-            return
-        self._held.append(data)
-        self._held_octets += len(data)
-        if self._held_octets > REPLAY_MOST:
-            self._replayable = False
-            if self._connection is not None:
-                self._held.clear()
-            else:
+        self._send.append(chunk(data) if self.head.chunked else data)
+        if self._connection is None:
+            self._held_octets += len(data)
+            if self._held_octets > REPLAY_MOST:
                 self.client.pause()
 
     def body_complete(self) -> None:
@@ -137,10 +108,8 @@ class Exchange:
             return
         if self.ticket.needs_body:
             self._route_again(b"".join(self._held))
-        elif self._connection is not None and not self.request_sent:
-            if self.head.chunked:
-                self._send.append(LAST_CHUNK)
-            self.request_sent = True
+        if self.head.chunked:
+            self._send.append(LAST_CHUNK)
 
     def _dial(self) -> None:
         self._fresh = True
@@ -157,71 +126,86 @@ class Exchange:
         if self.ended:
             connection.transport.abort()
             return
-        self._connected(connection)
+        self._connected(connection, self.client.loop.time())
         self.flush()
 
-    def _connected(self, connection: Connection) -> None:
+    def _connected(self, connection: Connection, now: float) -> None:
+        """Send what is there: the head and what has come of the body, or all of it once more."""
         self._connection = connection
         connection.begin(self)
         # The clock of the first byte starts here; the tick of the worker looks at it.
-        self.deadline = min(self._total_deadline, self.client.loop.time() + self.ticket.first_byte_ms / 1000)
-        peer = self.client.peer
-        self._send.append(request_head(self.head, self.ticket.target, peer))
-        chunked = self.head.chunked
-        self._send += [chunk(data) for data in self._held] if chunked else self._held
-        if self.request_complete:
-            if chunked:
-                self._send.append(LAST_CHUNK)
-            self.request_sent = True
-        if not self._replayable:
-            self._held.clear()
-        self.client.resume()
+        self.deadline = min(self._total_deadline, now + self.ticket.first_byte_ms / 1000)
+        begins = self._kept or request_head(self.head, self.ticket.target, self.client.peer)
+        self._kept = b""
+        if self._send:
+            self._send.insert(0, begins)
+        else:
+            self._send.append(begins)
+        if self._fresh:
+            self.client.resume()
 
     def flush(self) -> None:
         """Write what this turn has gathered: at most one write to each side."""
         if self._send and self._connection is not None:
-            gathered, self._send = self._send, []
-            self._connection.transport.write(gathered[0] if len(gathered) == 1 else b"".join(gathered))
+            octets = b"".join(self._send)
+            self._send.clear()
+            self._connection.transport.write(octets)
+            kept = self._kept
+            if kept is not None:
+                fits = len(kept) + len(octets) <= REPLAY_MOST
+                self._kept = (kept + octets if kept else octets) if fits else None
         if self._out:
-            out, self._out = self._out, []
-            self.client.write(out[0] if len(out) == 1 else b"".join(out))
+            octets = b"".join(self._out)
+            self._out.clear()
+            self.client.write(octets)
 
-    def answer_head(
-        self, status: int, headers: list[tuple[bytes, bytes]], length: int | None, *, bodiless: bool
-    ) -> None:
+    def answer_head(self, status: int, headers: list[Field], length: int | None, *, bodiless: bool) -> None:
         """The head of the upstream's answer, framed anew for the client."""
         self._answered = True
-        self._held.clear()
+        self._kept = None
         self._status = status
         self.deadline = 0.0
-        drop = _named(headers)
-        line = STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status
-        parts = [line]
-        for name, value in headers:
-            key = name.lower()
-            if key in HOP_BY_HOP or key in drop:
-                continue
-            if key.startswith(OWN):
-                if key == OUTCOME_FIELD:
-                    self.client.gate.reported(self.ticket, value)
-                continue
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(self.ticket.answer_headers)
-        close = not self.client.stays_open(self)
-        if length is not None and status != 204:
-            parts.append(b"Content-Length: %d\r\n" % length)
-        elif not bodiless:
+        out = self._out
+        out.append(STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status)
+        named_too = False
+        for key, name, value in headers:
+            if key in HOP_BY_HOP:
+                named_too = named_too or (key == b"connection" and value not in USUAL)
+            elif not key.startswith(OWN):
+                out += (name, b": ", value, CRLF)
+            elif key == OUTCOME_FIELD:
+                self.client.gate.reported(self.ticket, value)
+        if named_too:
+            self._drop_named(headers)
+        out.append(self.ticket.answer_headers)
+        self._frame(length if status != 204 else None, framed=length is not None or bodiless)
+
+    def _drop_named(self, headers: list[Field]) -> None:
+        """Take out again what a Connection field names."""
+        drop = named(headers)
+        kept = [
+            f for f in headers if f[0] not in drop and f[0] not in HOP_BY_HOP and not f[0].startswith(OWN)
+        ]
+        self._out[1:] = [part for _, name, value in kept for part in (name, b": ", value, CRLF)]
+
+    def _frame(self, length: int | None, *, framed: bool) -> None:
+        """The fields that are ours: how the body ends, and whether the connection stays."""
+        out, client = self._out, self.client
+        close = not client.stays_open(self)
+        if length is not None:
+            out.append(b"Content-Length: %d\r\n" % length)
+        elif not framed:
             if self.head.version == "1.1":
                 self._answer_chunked = True
-                parts.append(b"Transfer-Encoding: chunked\r\n")
+                out.append(b"Transfer-Encoding: chunked\r\n")
             else:
-                close = self.client.closing = True
+                close = client.closing = True
         if close:
-            parts.append(b"Connection: close\r\n")
+            out.append(b"Connection: close\r\n\r\n")
         elif self.head.version == "1.0":
-            parts.append(b"Connection: keep-alive\r\n")
-        parts.append(b"\r\n")
-        self._out += parts
+            out.append(b"Connection: keep-alive\r\n\r\n")
+        else:
+            out.append(CRLF)
 
     def answer_body(self, data: bytes) -> None:
         """Octets of the answer's body."""
@@ -236,12 +220,10 @@ class Exchange:
     def upstream_lost(self, *, answered: bool) -> None:
         """The upstream closed before its answer was whole."""
         connection, self._connection = self._connection, None
-        retry = not (answered or self._answered or self._fresh) and self._replayable and self.request_complete
-        if retry and connection is not None and connection.used:
+        again = bool(self._kept) and not (answered or self._answered or self._fresh)
+        if again and self.request_complete and connection is not None and connection.used:
             # A kept-alive connection that its server had just closed: once more, on a fresh one, in the same arm.
             self.client.counts.retries += 1
-            self._send.clear()
-            self.request_sent = False
             self._dial()
             return
         self._fail("truncated")
@@ -303,20 +285,13 @@ class Exchange:
     def _end(self, outcome: str, status: int, *, tell_client: bool = True) -> None:
         self.ended = True
         self._connection = None
-        self._held.clear()
+        self._kept = None
         if outcome:
-            latency_us = (time.perf_counter_ns() - self._begun_ns) // 1000
+            latency_us = (perf_counter_ns() - self._begun_ns) // 1000
             self.client.gate.finished(self.ticket, status, outcome, latency_us)
         if tell_client:
             self.flush()
             self.client.exchange_ended(self)
-
-
-def _named(headers: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    for name, _ in headers:
-        if name.lower() == b"connection":
-            return all_named(headers, {b"connection": b""})
-    return frozenset()
 
 
 def of_upstream(exchange: Exchange) -> Connection | None:

@@ -6,7 +6,7 @@ Source:
 
 from __future__ import annotations
 
-from router.gateway.head import Head
+from router.gateway.head import Field, Head
 
 HOP_BY_HOP = frozenset(
     (
@@ -28,46 +28,36 @@ OUTCOME_FIELD = b"pointsman-outcome"
 # A client may name any field in Connection; these are what routing and framing stand on, and stay.
 KEPT_THOUGH_NAMED = frozenset((b"host",))
 CRLF = b"\r\n"
+# Of a request these are never copied: hop by hop, or written anew.
+NOT_COPIED = HOP_BY_HOP | {b"expect", b"x-forwarded-for"}
 
 
-def named(connection: bytes | None) -> frozenset[bytes]:
-    """The fields that a Connection field names."""
-    if not connection:
-        return frozenset()
-    return frozenset(part.strip().lower() for part in connection.split(b",")) - KEPT_THOUGH_NAMED
-
-
-def all_named(headers: list[tuple[bytes, bytes]], lower: dict[bytes, bytes]) -> frozenset[bytes]:
-    """The same over all Connection fields of a head."""
-    if b"connection" not in lower:
-        return frozenset()
-    return named(b",".join(value for name, value in headers if name.lower() == b"connection"))
+def named(headers: list[Field]) -> frozenset[bytes]:
+    """The fields that the Connection fields of a head name."""
+    parts = b",".join(value for key, _, value in headers if key == b"connection").split(b",")
+    return frozenset(part.strip().lower() for part in parts) - KEPT_THOUGH_NAMED
 
 
 def request_head(head: Head, target: bytes, peer: bytes) -> bytes:
     """The head as it goes to the upstream, framed by us."""
-    drop = all_named(head.headers, head.lower)
-    lines = [head.method + b" " + target + b" HTTP/1.1"]
-    forwarded = b""
-    has_host = False
-    for name, value in head.headers:
-        key = name.lower()
-        if key in HOP_BY_HOP or key in drop or key == b"expect" or key.startswith(OWN):
-            continue
-        if key == b"x-forwarded-for":
-            forwarded = forwarded + b", " + value if forwarded else value
-            continue
-        has_host = has_host or key == b"host"
-        lines.append(name + b": " + value)
-    if not has_host:
-        lines.append(b"Host: " + head.host)
-    lines.append(b"X-Forwarded-For: " + (forwarded + b", " + peer if forwarded else peer))
+    lower = head.lower
+    drop = NOT_COPIED | named(head.headers) if b"connection" in lower else NOT_COPIED
+    parts = [head.method, b" ", target, b" HTTP/1.1\r\n"]
+    for key, name, value in head.headers:
+        if key not in drop and not key.startswith(OWN):
+            parts += (name, b": ", value, CRLF)
+    if b"host" not in lower:
+        parts += (b"Host: ", head.host, CRLF)
+    if b"x-forwarded-for" in lower:
+        peer = b", ".join([*(value for key, _, value in head.headers if key == b"x-forwarded-for"), peer])
+    parts += (b"X-Forwarded-For: ", peer, CRLF)
     if head.chunked:
-        lines.append(b"Transfer-Encoding: chunked")
+        parts.append(b"Transfer-Encoding: chunked\r\n\r\n")
     elif head.length is not None:
-        lines.append(b"Content-Length: %d" % head.length)
-    lines.append(CRLF)
-    return CRLF.join(lines)
+        parts.append(b"Content-Length: %d\r\n\r\n" % head.length)
+    else:
+        parts.append(CRLF)
+    return b"".join(parts)
 
 
 def chunk(data: bytes) -> bytes:

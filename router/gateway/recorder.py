@@ -15,7 +15,17 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from router.errors import StoreUnavailable
-from router.events import LATENCY_MAX_US, OUTCOME, Entry, OutcomeRows, RequestRows, pack_where
+from router.events import (
+    ARM_MASK,
+    BUCKET_MASK,
+    FACTS_SHIFT,
+    LATENCY_MAX_US,
+    OUTCOME,
+    Entry,
+    OutcomeRows,
+    RequestRows,
+    pack_where,
+)
 from router.gateway.counters import Row
 from router.gateway.run_count import RunCount
 
@@ -23,6 +33,7 @@ from router.gateway.run_count import RunCount
 BASE_BACK_MS = 86_400_000
 # How far behind the clock `until` stays: an outcome's time is that of its request plus a duration, cut to whole ms.
 UNTIL_BACK_MS = 20
+BUCKET_AND_ARM = pack_where(BUCKET_MASK, ARM_MASK, 0)
 ALIVE_MS = 900  # a sign of life at least each second, though the flush only looks now and then
 
 
@@ -118,8 +129,9 @@ class Recorder:
         block = self._block(buffer, revision, time, treatment)
         if block is None:
             return None
-        block.requests.append(unit, time - block.base, where, 0)
-        return block, len(block.requests) - 1
+        rows = block.requests
+        rows.append(unit, time - block.base, where, 0)
+        return block, len(rows.unit) - 1
 
     def ended(
         self,
@@ -135,16 +147,14 @@ class Recorder:
         rows = block.requests
         latency = min(latency_us, LATENCY_MAX_US)
         if not block.sent:
-            rows.where[index] |= pack_where(0, 0, facts | OUTCOME)
+            rows.where[index] |= (facts | OUTCOME) << FACTS_SHIFT
             rows.latency[index] = latency
             return
         late = self._block(buffer, block.revision, now, treatment)
         if late is not None:
             time = max(0, block.base + rows.time[index] - late.base)
-            bucket_and_arm = rows.where[index] & pack_where((1 << 20) - 1, (1 << 6) - 1, 0)
-            late.requests.append(
-                rows.unit[index], time, bucket_and_arm | pack_where(0, 0, facts | OUTCOME), latency
-            )
+            where = rows.where[index] & BUCKET_AND_ARM | (facts | OUTCOME) << FACTS_SHIFT
+            late.requests.append(rows.unit[index], time, where, latency)
 
     def reported(
         self,
@@ -182,8 +192,9 @@ class Recorder:
             block = buffer.open = Block(revision, now)
             buffer.blocks.append(block)
         self._room -= 1
-        block.rows[treatment] += 1
-        if len(block) >= self._flush_rows:
+        rows = block.rows
+        rows[treatment] += 1
+        if rows[0] + rows[1] >= self._flush_rows:
             buffer.open = None
             self.wake()
         return block

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from router.gateway.head import Field
 from router.gateway.ports import Counts
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ HEAD_LIMIT = 65_536
 FIELDS_MOST = 256
 INFORMATIONAL_MOST = 16
 NO_BODY = frozenset((204, 304))
+FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class Upstream:
@@ -99,7 +101,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.used = False
         self._parser = httptools.HttpResponseParser(self)
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._headers: list[Field] = []
         self._fed = 0
         self._in_head = False
         self._in_message = False
@@ -129,7 +131,6 @@ class Connection(asyncio.Protocol):
         """Serve an exchange from here on."""
         self.exchange = exchange
         self._fed = self._informational = 0
-        self._headers = []
         self._until_close = False
 
     def data_received(self, data: bytes) -> None:
@@ -149,8 +150,9 @@ class Connection(asyncio.Protocol):
                 self._surplus = True
         if self._in_head and self._fed > HEAD_LIMIT and self.exchange is not None:
             self._fail("the upstream's head is too long")
-        exchange.flush()
-        if exchange.ended and self.exchange is None:
+        if not exchange.ended:
+            exchange.flush()
+        elif self.exchange is None:
             self._settle()
 
     def _fail(self, why: str) -> None:
@@ -183,33 +185,32 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head; trailers go nowhere."""
-        if not self._in_head:
-            return
-        if len(self._headers) >= FIELDS_MOST:
-            raise ValueError("too many fields")
-        self._headers.append((name, value))
+        self._headers.append((name.lower(), name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
+        headers, self._headers = self._headers, []  # what follows are trailers
         exchange = self.exchange
         if exchange is None:
             return
-        status = self._parser.get_status_code()
-        if self._parser.get_http_version() not in ("1.1", "1.0") or not 100 <= status <= 599 or status == 101:
-            raise ValueError(f"status {status} of HTTP/{self._parser.get_http_version()}")
+        if len(headers) > FIELDS_MOST:
+            raise ValueError("too many fields")
+        status, version = self._parser.get_status_code(), self._parser.get_http_version()
+        if (version != "1.1" and version != "1.0") or not 100 <= status <= 599 or status == 101:
+            raise ValueError(f"status {status} of HTTP/{version}")
         if status < 200:
             self._informational += 1
             if self._informational > INFORMATIONAL_MOST:
                 raise ValueError("too many informational answers")
             return
         self.used = True
-        lengths = [value for name, value in self._headers if name.lower() == b"content-length"]
-        chunked = any(name.lower() == b"transfer-encoding" for name, _ in self._headers)
+        framing = {key: value for key, _, value in headers if key in FRAMING}
+        chunked = b"transfer-encoding" in framing
         bodiless = exchange.head.method == b"HEAD" or status in NO_BODY
-        self._until_close = not lengths and not chunked and not bodiless
-        length = int(lengths[0]) if lengths and not chunked else None
-        exchange.answer_head(status, self._headers, length, bodiless=bodiless)
+        self._until_close = not framing and not bodiless
+        length = int(framing[b"content-length"]) if framing and not chunked else None
+        exchange.answer_head(status, headers, length, bodiless=bodiless)
         if bodiless:
             # llhttp knows neither that this answers HEAD nor that a 204 ends here: the rest would be read as a body.
             self._reusable = self._parser.should_keep_alive()
@@ -238,7 +239,7 @@ class Connection(asyncio.Protocol):
     def _finish(self) -> None:
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
-            self._reusable = self._reusable and exchange.request_sent
+            self._reusable = self._reusable and exchange.request_complete
             exchange.answer_complete()
 
     def eof_received(self) -> bool:

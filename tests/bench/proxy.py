@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ class Load:
     async def run(self, target: Target, connections: int) -> dict[str, float]:
         loop = asyncio.get_running_loop()
         for number in range(connections):
-            await loop.create_connection(lambda n=number: Asker(n, self), "127.0.0.1", target.port)
+            await loop.create_connection(partial(Asker, number, self), "127.0.0.1", target.port)
         await asyncio.sleep(WARM_UP_S)
         before, asked, begun = target.cpu_ns(), self.answered, time.perf_counter()
         await asyncio.sleep(SECONDS)
@@ -166,7 +167,7 @@ def rounds(folder: Path) -> dict[str, Any]:
     try:
         model = nginx(group, folder, "model", MODEL, answer=ANSWER.decode())
         ours = [Arm(name, f"http://127.0.0.1:{model.port}") for name in ("v1", "v2")]
-        with World(folder, gateway_workers=1) as world:
+        with World(folder, gateway_workers=1, flush_ms=100) as world:
             world.put(world.flag(arms=tuple(ours), experiments=(experiment(slow_ms=300),)))
             world.start()
             targets = [
