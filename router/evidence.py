@@ -194,11 +194,10 @@ def _shown(
     alpha = 2 * thresholds.alpha_promote
     interval = None if harmful else kind.interval(kind.closed, closed, metric, unit, alpha)
     name, reading, key, strata = metric["name"], kind.closed, "c", closed
-    if interval is None and running:
+    if interval is None and (running or not closed):
         reading, key, strata = kind.running, "r", running
-        interval = kind.interval(
-            reading, strata, metric, grid_unit(metric, "harm") if harmful else unit, alpha
-        )
+        shown = grid_unit(metric, "harm") if harmful else unit
+        interval = kind.interval(reading, strata, metric, shown, alpha) if strata else None
     levels = [reading.level(moments.level_sums(name, reading, key, arm)) for arm in (0, 1)]
     return {
         side: {"n": level.n, "value": level.value, "events": level.events}

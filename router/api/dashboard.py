@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from router import __version__
 from router.api import auth, charts, course, panels, words
-from router.api.demo_data import misread_of
+from router.api.demo_data import clicks_of, misread_of
 from router.api.experiments import ACTIONS, do, history_of, run_of
 from router.api.plane import Plane, plane
 from router.api.run_facts import FINAL
@@ -129,6 +129,7 @@ def verdict(name: str) -> AnyResponse:
         ramp=panels.ramp(run, here.now()),
         timeline=history_of(here, name, reach=1000)[:TIMELINE],
         misread=misread_of(here.settings.demo_folder, name, (run["control"], run["treatment"])),
+        clicks=clicks_of(here.settings.demo_folder, name),
         acts=_offered(run),
         words=words,
         refresh=_refresh(run["state"] not in FINAL),

@@ -6,7 +6,8 @@ Without a demo folder there is none of it, and the pages that need it do not exi
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import threading
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from markupsafe import Markup
 from router.api import charts
 
 SHOWN_PER_ARM = 8
+CLICKS_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,20 @@ def misread_of(folder: str, experiment: str, arms: Collection[str]) -> list[dict
                 {**row, "picture": picture(scans[row["index"]], f"a {row['label']}, read as {row['answer']}")}
             )
     return [{"arm": arm, "scans": shown[-SHOWN_PER_ARM:]} for arm, shown in sorted(by_arm.items())]
+
+
+def clicks_of(folder: str, experiment: str) -> list[dict[str, Any]]:
+    """What people at /try said of an experiment's answers, the latest first."""
+    rows = (_read(folder, "clicks.json") or []) if folder else []
+    return [row for row in reversed(rows) if row["experiment"] == experiment]
+
+
+def keep_click(folder: str, click: Mapping[str, Any]) -> None:
+    """Remember a click, so that its page can name it among thousands of units."""
+    rows = [*(_read(folder, "clicks.json") or []), dict(click)][-CLICKS_KEPT:]
+    scratch = Path(folder) / f"clicks.json.{threading.get_ident()}"
+    scratch.write_text(json.dumps(rows))
+    scratch.replace(Path(folder) / "clicks.json")
 
 
 def picture(scan: Scan, title: str) -> Markup:

@@ -17,7 +17,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from router.api import auth, words
-from router.api.demo_data import Scan, apps_of, path_of, picture, scans_of
+from router.api.demo_data import Scan, apps_of, keep_click, path_of, picture, scans_of
 from router.api.experiments import explained, flag_of
 from router.api.outcomes import take
 from router.api.plane import Plane, plane
@@ -28,6 +28,14 @@ DEFAULT_UNIT = "you"
 LONGEST_UNIT = 64
 TIMEOUT_S = 5.0
 SIDE = 8
+# Why a report is refused, for people.
+REFUSALS = {
+    "expired": "this answer is older than the window and grace of its experiment; send another scan",
+    "unknown_run": "the experiment behind this answer is not known here any more; send another scan",
+    "malformed": "this is no decision id of this gateway",
+    "unknown_key": "this is no decision id of this gateway",
+    "forged": "this is no decision id of this gateway",
+}
 
 views = Blueprint("try_page", __name__)
 
@@ -71,7 +79,8 @@ def ask() -> AnyResponse:
         why=explained(flag, unit),
         experiment=flag.experiments[0].experiment if flag.experiments else None,
         form=seal,
-        told=request.args.get("told", ""),
+        told=(told := request.args.get("told", "")),
+        refusal=REFUSALS.get(told, told),
         words=words,
     )
     return auth.with_form_cookie(make_response(page), nonce)
@@ -81,10 +90,10 @@ def ask() -> AnyResponse:
 def tell() -> AnyResponse:
     """Your click becomes an outcome."""
     here = plane()
-    _folder(here)
+    folder = _folder(here)
     auth.check_form()
     given = {field: request.form.get(field, "") for field in ("app", "unit", "decision", "judged")}
-    told = _report(here, given["decision"], wrong=given["judged"] == "wrong")
+    told = _report(here, folder, given["unit"], given["decision"], wrong=given["judged"] == "wrong")
     target = url_for("try_page.ask", app=given["app"], unit=given["unit"], told=told)
     return redirect(target, code=303)
 
@@ -123,10 +132,11 @@ def _send(here: Plane, path: str, unit: str, scan: Scan) -> Answer:
     return Answer(int(document["outputs"][0]["data"][0]), arm, decision, took, "")
 
 
-def _report(here: Plane, decision: str, *, wrong: bool) -> str:
+def _report(here: Plane, folder: str, unit: str, decision: str, *, wrong: bool) -> str:
     """Report by decision id; the word that the page then shows."""
     try:
-        facts = here.runs.by_run(here.signer.read(decision).run)
+        read = here.signer.read(decision)
+        facts = here.runs.by_run(read.run)
         if facts is None:
             return "not_analysed"
         goal = next(row for row in facts.metrics.values() if row["role"] == "goal")
@@ -135,4 +145,9 @@ def _report(here: Plane, decision: str, *, wrong: bool) -> str:
         result = take(here, [document], single=True)
     except PointsmanError as problem:
         return getattr(problem, "reason", problem.code)
-    return "accepted" if result["accepted"] else "not_analysed"
+    if not result["accepted"]:
+        return "not_analysed"
+    side = "treatment" if read.arm_index > 0 else "control"
+    said = {"experiment": facts.experiment, "unit": unit[:LONGEST_UNIT], "side": side, "time": here.now()}
+    keep_click(folder, {**said, "judged": "wrong" if wrong else "right"})
+    return "accepted"

@@ -21,10 +21,10 @@ SCENARIOS = ("story", "aa", "no-traffic", "redis-down", "srm", "silent-feedback"
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the simulated people.")
 @click.option(
     "--port",
-    type=int,
+    type=click.IntRange(0, 65_535),
     default=8321,
     show_default=True,
-    help="Of API and dashboard; the gateway's is one below.",
+    help="Of API and dashboard; the gateway's is one below; 0 takes free ones.",
 )
 @click.option("--scenario", type=click.Choice(SCENARIOS), default="story", show_default=True)
 def demo(headless: bool, seed: int, port: int, scenario: str) -> int:
@@ -35,7 +35,7 @@ def demo(headless: bool, seed: int, port: int, scenario: str) -> int:
     from router.demo.stage import Stage
     from router.demo.story import SCENARIOS as STORIES
 
-    overrides = {"api_bind": f"127.0.0.1:{port}", "gateway_bind": f"127.0.0.1:{port - 1}"}
+    overrides = {"api_bind": f"127.0.0.1:{port}", "gateway_bind": f"127.0.0.1:{max(0, port - 1)}"}
     settings = Settings.load(os.environ, {}, overrides)
     stop = Stop()
     screen = Screen(plain=headless)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import os
 import random
 import sys
 import threading
@@ -71,7 +72,7 @@ class Crowd:
         self.scans = read_scans(self.folder)
         self.gateway = urlsplit(document["gateway"])
         self.api = urlsplit(document["api"])
-        self.token = document["token"]
+        self.token = os.environ.get("POINTSMAN_TOKEN", "")
         self.seed = int(document["seed"])
         self.apps = [App(**row) for row in document["apps"]]
         self.begun = time.monotonic()

@@ -36,6 +36,7 @@ class Demo:
         self.screen = screen
         self.api = Api(stage.api_url, stage.token)
         self.told: set[str] = set()
+        self.trouble = ""
         self.runs: dict[str, dict[str, Any]] = {}
         self.seen: dict[str, Any] = {"elapsed": 0.0, "apps": {}}
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -71,7 +72,7 @@ class Demo:
                 if headless:
                     return good
                 self._afterwards()
-        return True
+        return finished or not headless
 
     def _people_document(self) -> dict[str, Any]:
         apps = [
@@ -89,7 +90,6 @@ class Demo:
             "folder": str(self.stage.folder),
             "gateway": self.stage.gateway_url,
             "api": self.stage.api_url,
-            "token": self.stage.token,
             "seed": self.seed,
             "apps": apps,
         }
@@ -128,7 +128,8 @@ class Demo:
         for one in cast:
             try:
                 answer = self.api.get(f"/v1/experiments/{one.experiment}")
-            except PointsmanError:
+            except PointsmanError as problem:
+                self.trouble = str(problem)
                 continue
             run = answer["run"]
             self.runs[one.experiment] = run
@@ -169,9 +170,8 @@ class Demo:
         self.screen.say()
         for cast in self.scenario.cast:
             state = self._state(cast)
-            as_it_should = state == cast.ends if cast.ends in FINAL else state != "promoted"
+            at, as_it_should = self._ended(cast, state)
             good = good and as_it_should
-            at = f" at {clock(self._reached[cast.experiment])}" if cast.experiment in self._reached else ""
             run = self.runs.get(cast.experiment, {})
             reason = "" if cast.ends in FINAL else f" - {self._reason(run)}"
             mark = "as it should" if as_it_should else f"NOT as it should (expected {cast.ends})"
@@ -188,9 +188,20 @@ class Demo:
             )
         return good
 
+    def _ended(self, cast: Cast, state: str) -> tuple[str, bool]:
+        """When a run ended, in words; and whether that, and the time it took, is how it should be."""
+        if cast.ends not in FINAL:
+            return "", state not in ("promoted", "unknown")
+        reached = self._reached.get(cast.experiment)
+        if reached is None:
+            return "", False
+        limit = self.scenario.within_s.get(cast.experiment, self.scenario.lasts_s)
+        late = f" (later than {clock(limit)})" if reached > limit else ""
+        return f" at {clock(reached)}{late}", state == cast.ends and not late
+
     def _reason(self, run: Mapping[str, Any]) -> str:
         if self.scenario.kill_redis_at_s is not None:
-            return "Redis is dead: the last good snapshot routes, no evidence is folded, nothing moves"
+            return f"{self.trouble or 'Redis answers'}; the last good snapshot routes, nothing is decided"
         if run.get("state") in FINAL:
             return str((run.get("decision") or {}).get("sentence"))
         evidence = run.get("evidence") or {}
@@ -207,15 +218,21 @@ class Demo:
                 self._apply_afterwards(control)
             except PointsmanError as problem:
                 self.screen.say(f"the A/A test could not be started: {problem}")
+        if self.scenario.kill_redis_at_s is not None:
+            return  # without Redis there is nothing to try
+        kill = (
+            f"kill -9 {self.stage.redis_pid}   (that is Redis) and watch 'failed requests: {self.failed()}'"
+        )
+        if not self.stage.redis_pid:
+            kill = "stop your Redis for a moment and watch 'failed' in the table"
+        api = "" if self.stage.leads else f" --api {self.stage.api_url}"
         self.screen.say()
         self.screen.say("three things to try:")
         self.screen.say(
             f"  open {self.stage.api_url}/try - you are a unit: judge an answer, see it in the verdict"
         )
-        self.screen.say(
-            f"  kill -9 {self.stage.redis_pid}   (that is Redis) and watch 'failed requests: {self.failed()}'"
-        )
-        self.screen.say(f"  {_program()} explain --unit you")
+        self.screen.say(f"  {kill}")
+        self.screen.say(f"  {_program()} explain --unit you{api}")
         self.screen.say()
 
     def _apply_afterwards(self, control: str) -> None:

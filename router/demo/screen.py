@@ -7,6 +7,7 @@ demo reads like a log.
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,12 +15,15 @@ from router.cli.render import difference, number, share
 from router.demo.story import SHORTENED, Cast, Scenario
 
 PLAIN_EVERY_S = 5.0
+INDENT = "      "
 
 
 def plan_lines(scenario: Scenario, addresses: Mapping[str, str], folder: str) -> list[str]:
-    """What starts, where, what leaves this machine, and how to stop."""
+    """The story; then what starts, where, what leaves this machine, and how to stop."""
     return [
-        f"starts   Redis (unix socket), gateway, API with dashboard, controller, three model servers: {scenario.tells}",
+        f"Pointsman's demo: {scenario.tells}",
+        "",
+        "starts   Redis (unix socket), gateway, API with dashboard, controller, three model servers",
         f"ports    gateway {addresses['gateway']}, API {addresses['api']}, models {addresses['models']}",
         f"leaves   nothing leaves this machine; all it writes is in {folder}",
         "stops    Ctrl-C stops everything within 3 s",
@@ -52,7 +56,10 @@ class Screen:
     def say(self, text: str = "") -> None:
         """One sentence that stays."""
         if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            width = self._live.console.width
+            lines = textwrap.wrap(text, width, subsequent_indent=INDENT, break_on_hyphens=False) or [""]
+            for line in lines:
+                self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
@@ -60,7 +67,8 @@ class Screen:
     def show(self, elapsed: float, rows: Sequence[Sequence[str]]) -> None:
         """The present state of all apps."""
         if self._live is not None:
-            self._live.update(_table(elapsed, rows), refresh=True)
+            narrow = self._live.console.width < WIDE
+            self._live.update(_table(elapsed, rows, NARROW if narrow else HEAD), refresh=True)
         elif elapsed - self._last_plain >= PLAIN_EVERY_S:
             self._last_plain = elapsed
             for row in rows:
@@ -74,17 +82,21 @@ class Screen:
             self._live = None
 
 
+WIDE = 110  # columns that all of the table needs
 HEAD = ("experiment", "state", "share", "visits", "failed", "units", "corrected", "estimate", "interval")
 
 
-def _table(elapsed: float, rows: Sequence[Sequence[str]]) -> Any:
+NARROW = ("experiment", "state", "share", "failed", "units", "corrected")
+
+
+def _table(elapsed: float, rows: Sequence[Sequence[str]], shown: Sequence[str]) -> Any:
     from rich.table import Table
 
     table = Table(title=f"{clock(elapsed)} since the first visit", title_justify="left")
-    for name in HEAD:
+    for name in shown:
         table.add_column(name, no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(cell for name, cell in zip(HEAD, row, strict=True) if name in shown))
     return table
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,22 +15,26 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from router.demo.digits import SCANS_FILE
 from router.demo.story import CANARIES, MODEL_PATH, Scenario
+from router.errors import StoreUnavailable
 from router.local.processes import free_port
 from router.local.stack import NotReady, Stack
 from router.settings import Settings
+from router.store.connect import connect, reachable
 
 MODELS_PREFERRED = {"v1": 9001, "v2": 9002, "v3": 9003}
 MODELS_WITHIN_S = 30.0
+BATCH = 500
 
 
 class Stage:
     """Everything of the demo that is a process or a file."""
 
     def __init__(self, settings: Settings, scenario: Scenario, folder: Path) -> None:
+        self._lock, folder = _own(folder)
         self.folder = folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, mode=0o700)
@@ -36,11 +44,18 @@ class Stage:
         self.token = settings.token
         self.model_ports = {name: free_port(port) for name, port in MODELS_PREFERRED.items()}
         self.notes = list(self.stack.notes)
+        if not self.leads:
+            self.notes.append(f"another demo runs in this folder: this one writes to {folder}")
         self.notes += [
             f"port {MODELS_PREFERRED[name]} is busy: model {name} takes {port}"
             for name, port in self.model_ports.items()
             if port != MODELS_PREFERRED[name]
         ]
+
+    @property
+    def leads(self) -> bool:
+        """Whether commands started in this folder find this demo, and not another one."""
+        return self._lock is not None
 
     @property
     def gateway_url(self) -> str:
@@ -81,7 +96,8 @@ class Stage:
     def start_people(self, document: dict[str, Any]) -> subprocess.Popen[str]:
         """Let the people in; what they tell comes line by line on their stdout."""
         command = [sys.executable, "-m", "router.demo.people", json.dumps(document)]
-        return self.stack.group.start("people", command, {}, stdout=subprocess.PIPE)
+        environ = {"POINTSMAN_TOKEN": self.token} if self.token else {}
+        return self.stack.group.start("people", command, environ, stdout=subprocess.PIPE)
 
     def kill_redis(self) -> None:
         """As a crash would."""
@@ -107,5 +123,40 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop everything."""
+        """Stop everything; a Redis that was given to us keeps nothing of ours."""
         self.stack.stop()
+        if self.stack.server is None:
+            with contextlib.suppress(StoreUnavailable):
+                forget(self.stack.settings.redis_url, self.stack.settings.prefix)
+        if self._lock is not None:
+            self._lock.close()
+
+
+def _own(folder: Path) -> tuple[TextIO | None, Path]:
+    """The folder, and the lock that makes it ours; another folder when a demo runs in this one."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = (folder.parent / f"{folder.name}.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return None, folder.parent / f"{folder.name}-{os.getpid()}"
+    return lock, folder
+
+
+def forget(url: str, prefix: str) -> None:
+    """Delete every key below a prefix, and no other.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    with reachable("forget"), contextlib.closing(connect(url)) as client:
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", prefix) + "*"
+        batch: list[bytes] = []
+        for key in client.scan_iter(match=pattern, count=500):
+            batch.append(key)
+            if len(batch) >= BATCH:
+                client.unlink(*batch)
+                batch.clear()
+        if batch:
+            client.unlink(*batch)

@@ -6,7 +6,8 @@ Every experiment file here is an ordinary one; what a demo must shorten (windows
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 MODEL_PATH = "/v2/models/digits"
 RATE = 170.0  # visits per second and app
@@ -30,6 +31,8 @@ class Cast:
     ends: str  # the state in which the story wants it to end
     twin_of: str = "v1"  # the server behind the arm `twin`, for A/A tests
     mde: str = "10 pp"
+    window: str = "5 s"
+    grace: str = "1 s"
 
     @property
     def route(self) -> str:
@@ -43,6 +46,7 @@ class Cast:
 
 
 WEB_RAMP = (("1%", "5 s", 5), ("5%", "5 s", 20), ("25%", "15 s", 100))
+# At 10 % of traffic v3 is gone before the threshold rule's third check; at 6 % both judges have spoken.
 PHONE_RAMP = (("6%", "15 s", 20), ("25%", "15 s", 100))
 AA_RAMP = (("50%", "15 s", 100),)
 
@@ -55,7 +59,19 @@ AA_PAIR = (
     Cast("web", "digits-aa-web", "twin", "ab", AA_RAMP, "not promoted"),
     Cast("phone", "digits-aa-phone", "twin", "ab", AA_RAMP, "not promoted"),
 )
-AFTERWARDS = Cast("web", "digits-aa", "twin", "ab", AA_RAMP, "open", twin_of="v2", mde="0.5 pp")
+# A person at /try takes minutes, not seconds.
+AFTERWARDS = Cast(
+    "web",
+    "digits-aa",
+    "twin",
+    "ab",
+    AA_RAMP,
+    "open",
+    twin_of="v2",
+    mde="0.5 pp",
+    window="10 min",
+    grace="1 min",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,7 @@ class Scenario:
     cast: tuple[Cast, ...]
     lasts_s: float
     tells: str
+    within_s: Mapping[str, float] = field(default_factory=dict)  # experiment -> the time it may take
     traffic: bool = True
     mute_treatment: bool = False
     lose_exposures: bool = False
@@ -75,7 +92,13 @@ class Scenario:
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
-        Scenario("story", CANARIES, 120.0, "v2 is better and is promoted; v3 is worse and is rolled back"),
+        Scenario(
+            "story",
+            CANARIES,
+            120.0,
+            "v2 is better and is promoted; v3 is worse and is rolled back",
+            {"digits-v2": 90.0, "digits-v3": 30.0},
+        ),
         Scenario("aa", AA_PAIR, 45.0, "both arms are the same model: nobody may win"),
         Scenario("no-traffic", GOOD_ONLY, 20.0, "nobody visits: no data never promotes", traffic=False),
         Scenario(
@@ -126,16 +149,17 @@ def experiment_text(cast: Cast, control: str = "v1") -> str:
         f"  - {{traffic: {traffic}, time: {time}, units: {units}}}" for traffic, time, units in cast.ramp
     )
     harm = "1%" if cast.kind == "canary" else "5%"
+    window = f"window: {cast.window}, grace: {cast.grace}"
     return f"""\
 experiment: {cast.experiment}
 route: {cast.route}
 kind: {cast.kind}
 control: {control}
 treatment: {cast.treatment}
-goal: {{metric: corrected, kind: proportion, better: lower, mde: {cast.mde}, window: 5 s, grace: 1 s, absent: missing}}
+goal: {{metric: corrected, kind: proportion, better: lower, mde: {cast.mde}, {window}, absent: missing}}
 guardrails:
-  - {{metric: errors, margin: 1 pp, window: 5 s, grace: 1 s}}
-  - {{metric: slow, over: 500 ms, margin: 5 pp, window: 5 s, grace: 1 s}}
+  - {{metric: errors, margin: 1 pp, {window}}}
+  - {{metric: slow, over: 500 ms, margin: 5 pp, {window}}}
 ramp:
 {steps}
 alpha: {{promote: 5%, harm: {harm}}}

@@ -6,6 +6,7 @@ other commands started in the same folder find it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -109,8 +110,9 @@ class Stack:
             waiting = {name: url for name, url in waiting.items() if not _alive(url)}
             if waiting:
                 time.sleep(0.02)
-        UP_FILE.parent.mkdir(parents=True, exist_ok=True)
-        UP_FILE.write_text(json.dumps(self.addresses()))
+        if not _in_use():
+            UP_FILE.parent.mkdir(parents=True, exist_ok=True)
+            UP_FILE.write_text(json.dumps({**self.addresses(), "pid": os.getpid()}))
 
     def _log_tail(self, name: str) -> str:
         return self.group.log(name).read_text(errors="replace")[-2000:]
@@ -127,7 +129,8 @@ class Stack:
 
     def stop(self) -> None:
         """End everything within three seconds."""
-        UP_FILE.unlink(missing_ok=True)
+        if _owner() == os.getpid():
+            UP_FILE.unlink(missing_ok=True)
         self.group.stop()
         if self.server is not None:
             self.server.stop()
@@ -145,6 +148,25 @@ class Stack:
 
 def _given(settings: Settings) -> dict[str, str]:
     return {"REDIS_URL": settings.redis_url} if settings.redis_url else {}
+
+
+def _owner() -> int:
+    """The process that ``up.json`` speaks of; 0 when there is none."""
+    try:
+        return int(json.loads(UP_FILE.read_text()).get("pid", 0))
+    except (OSError, ValueError):
+        return 0
+
+
+def _in_use() -> bool:
+    """Whether another stack was started in this folder and still runs."""
+    owner = _owner()
+    if not owner or owner == os.getpid():
+        return False
+    with contextlib.suppress(OSError):
+        os.kill(owner, 0)
+        return True
+    return False
 
 
 def _alive(url: str) -> bool:

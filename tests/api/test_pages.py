@@ -201,8 +201,13 @@ def test_you_are_a_unit_and_your_click_is_an_outcome(
 
     eventually(stored)
     assert "Your report is stored" in browser.get(answer.headers["Location"]).get_data(as_text=True)
+    clicks = page(desk, "/experiments/digits-aa").partition("Your clicks")[2].partition("</section>")[0]
+    assert "<strong>you</strong>, served by twin, said <strong>wrong</strong>" in clicks
+    assert "Your clicks" not in page(desk, "/experiments/digits-v2")
     forged = browser.post("/try", data={**fields, "decision": "x" * 40, "judged": "wrong"})
     assert "told=malformed" in forged.headers["Location"]
+    refused = browser.get(forged.headers["Location"]).get_data(as_text=True)
+    assert "refused: this is no decision id of this gateway" in refused
 
 
 def test_without_a_gateway_the_try_page_says_so(told: Desk, desk_of: Callable[..., Desk]) -> None:

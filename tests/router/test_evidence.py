@@ -208,6 +208,16 @@ def test_a_metric_without_values_in_one_arm_holds_the_step() -> None:
     assert "corrected: a closed window with a value in both arms" in look(run_of(), values).step_waits
 
 
+def test_the_first_report_is_shown_although_the_other_arm_has_none() -> None:
+    values = {
+        key: value for key, value in moments((0, 1), (0, 1), reporting=(1, 1)).items() if "|c|" not in key
+    }
+    row = look(run_of(), values).document["metrics"]["corrected"]
+    assert (row["treatment"]["n"], row["treatment"]["value"]) == (1, 1.0)
+    assert (row["control"]["n"], row["control"]["value"]) == (0, None)
+    assert (row["estimate"], row["interval"]) == (None, None)
+
+
 def test_a_step_waits_while_harm_is_half_shown_and_while_the_estimate_is_outside_the_margin() -> None:
     waits = look(run_of(), moments(errors=(3, 9))).step_waits
     assert "errors: its evidence of harm is above half of what rolls back" in waits
