@@ -33,6 +33,7 @@ class Reason(StrEnum):
     PROVEN = "shown to be good enough"
     FUTILE = "the goal's effect is not there"
     DEADLINE = "deadline passed"
+    DEADLINE_MOVED = "deadline moved"
     PERSON = "decided by a person"
 
 
@@ -66,13 +67,19 @@ def decide(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int, *, 
             f"{_name(run)} ROLLED BACK at {_share(run)}: {_numbers(run, evidence, evidence.harmful[0])}"
         )
         return _end(run, flag, now, Action.ROLLBACK, Reason.HARM, sentence)
+    late = _held_at_deadline(run)
+    if late and _past_deadline(run, now):
+        return Decision(
+            Action.NONE, Reason.DEADLINE, f"{_name(run)} is held since its deadline, until a person acts"
+        )
     if run["step"] < 0:
         return _begin(run, flag, now, ready=ready)
     if evidence.invalid:
         return _hold(run, Reason.INVALID, evidence.invalid[0])
-    if run["state"] == State.HELD and not run["paused"] and run["reason"] != Reason.DEADLINE:
-        sentence = f"{_name(run)} goes on: {Reason.HEALTHY_AGAIN.value}"
-        return _written(run, flag, now, Action.GO_ON, Reason.HEALTHY_AGAIN, sentence, step_since=now)
+    if run["state"] == State.HELD and not run["paused"]:
+        reason = Reason.DEADLINE_MOVED if late else Reason.HEALTHY_AGAIN
+        sentence = f"{_name(run)} goes on: {reason.value}"
+        return _written(run, flag, now, Action.GO_ON, reason, sentence, step_since=now)
     if run["paused"]:
         return Decision(Action.NONE, Reason.PAUSED, f"{_name(run)} is paused by a person")
     return _go_on(run, evidence, flag, now)
@@ -114,9 +121,13 @@ def _futile(run: Mapping[str, Any], evidence: Evidence) -> bool:
     return bool(ab and evidence.maxima[goal]["futility"] >= row["threshold"]["promote"])
 
 
+def _held_at_deadline(run: Mapping[str, Any]) -> bool:
+    return bool(run["state"] == State.HELD and run["reason"] == Reason.DEADLINE)
+
+
 def _past_deadline(run: Mapping[str, Any], now: int) -> bool:
     deadline = run["spec"]["deadline_ms"]
-    return deadline is not None and now - run["started"] >= deadline and run["reason"] != Reason.DEADLINE
+    return deadline is not None and now - run["deadline_from"] >= deadline
 
 
 def _at_deadline(run: Mapping[str, Any], flag: Flag, now: int) -> Decision:
@@ -231,10 +242,15 @@ def act(action: str, run: Mapping[str, Any], flag: Flag, now: int, actor: str, r
     said = f"by {actor}: {reason}"
     if move in (Action.PAUSE, Action.RESUME):
         paused = move is Action.PAUSE
-        if run["paused"] is paused:
+        late = not paused and _held_at_deadline(run)
+        if run["paused"] is paused and not late:
             raise IllegalMove("paused" if paused else "not paused", action)
         sentence = f"{_name(run)} {'paused' if paused else 'resumed'} {said}"
-        return _written(run, flag, now, move, Reason.PERSON, sentence, actor=actor, paused=paused)
+        # Who resumes a run that its deadline holds gives it that time once more; else it would be held at the next look.
+        since = now if late else run["deadline_from"]
+        return _written(
+            run, flag, now, move, Reason.PERSON, sentence, actor=actor, paused=paused, deadline_from=since
+        )
     if run["state"] == State.PROMOTED and flag.experiments:
         other = flag.experiments[0].experiment
         raise IllegalMove("promoted", action, f"{other} now runs on this route: end it first")

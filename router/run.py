@@ -25,6 +25,7 @@ def new_run(spec: dict[str, Any], epoch: int, now: int) -> dict[str, Any]:
         "step": -1,
         "step_since": now,
         "started": now,
+        "deadline_from": now,
         "ended": None,
         "control": spec["control"],
         "treatment": spec["treatment"],
