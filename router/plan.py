@@ -17,6 +17,7 @@ from router.errors import Problem, SpecError
 from router.experiment import Experiment
 from router.flag import Flag, RunningExperiment
 from router.moves import moved
+from router.ramp import step_at
 from router.route import Route, flag_of
 from router.run import FINAL, new_run, running_experiment
 
@@ -229,7 +230,7 @@ class Planner:
                 and {k for k in spec if spec[k] != last["spec"].get(k)} <= SAFE
                 and spec["lanes"] == last["spec"]["lanes"]
             ):
-                run = {**last, "spec": spec, "version": last["version"] + 1}
+                run = self._continued(last, spec, document)
                 lines = ("ramp or deadline change within the epoch; evidence stays",)
                 return Change("experiment", name, "change", lines, key, text, run=run)
             if not live and last["state"] != "superseded" and spec["attempt"] <= last["attempt"]:
@@ -238,6 +239,21 @@ class Planner:
                 return None
         flag = self._startable(experiment, document, last)
         return None if flag is None else self._start(spec, key, text, flag, last)
+
+    def _continued(self, last: dict[str, Any], spec: dict[str, Any], document: Document) -> dict[str, Any]:
+        """A live run under a ramp or deadline of its own: it stands on the step whose coverage is live."""
+        step = last["step"]
+        if step >= 0:
+            live = last["spec"]["ramp"][step]
+            found = step_at(spec["ramp"], live["coverage"])
+            if found is None:
+                expected = (
+                    f"a ramp with a step of {live['traffic'] / 10_000:g}%, where run {last['run']} stands"
+                )
+                shares = ", ".join(f"{one['traffic'] / 10_000:g}%" for one in spec["ramp"])
+                self.problems.append(document.problem(("ramp",), expected, shares))
+            step = step if found is None else found
+        return {**last, "spec": spec, "step": step, "version": last["version"] + 1}
 
     def _startable(
         self, experiment: Experiment, document: Document, last: dict[str, Any] | None
