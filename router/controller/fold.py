@@ -27,7 +27,7 @@ from router.attribution import (
 )
 from router.bucketing import PPM
 from router.controller.writers import Writers
-from router.errors import SpecError
+from router.errors import Problem, SpecError
 from router.events import (
     ARM_MASK,
     BUCKET_BITS,
@@ -115,6 +115,7 @@ class Fold:
         for entry_id, fields in rows:
             try:
                 entry = decode(fields)
+                self._check_arms(entry)
             except SpecError as problem:
                 self.ledger.dead_letter(entry_id, fields, str(problem))
                 self._count("dead_letter")
@@ -125,6 +126,11 @@ class Fold:
             if size >= ROWS_PER_BATCH:
                 break
         return entries
+
+    def _check_arms(self, entry: Entry) -> None:
+        arms = {where >> BUCKET_BITS & ARM_MASK for where in entry.requests.where}
+        if arms and max(arms) >= len(self.lanes):
+            raise SpecError([Problem("entry.rw", f"arms below {len(self.lanes)}", str(max(arms)))])
 
     def _begin(self, entries: list[tuple[bytes, Entry | None]]) -> None:
         self._batch = Batch()

@@ -1,7 +1,8 @@
 """The loop: one leader, one tick after another; the only clock of decisions.
 
 A tick renews the lease, folds what has arrived for each live run, looks at most once per ``look_ms``, and writes what
-was decided with the fencing token. Whatever fails is dropped whole and read anew at the next tick.
+was decided with the fencing token. Whatever fails is dropped whole and read anew at the next tick; a run that fails
+stops no other.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import redis
 from router.controller.archive import Archive
 from router.controller.fold import Fold
 from router.controller.look import health_of, look
-from router.errors import Fenced, PointsmanError, StaleRevision, StoreUnavailable
+from router.errors import PointsmanError, StaleRevision, StoreUnavailable
 from router.flag import Flag
 from router.lifecycle import FINAL
 from router.local.parent import die_with_parent
@@ -61,38 +62,55 @@ class Controller:
         self._clock = clock
         self._folds: dict[str, Fold] = {}
         self._archives: dict[str, Archive] = {}
+        self._troubles: dict[str, str] = {}
         self._archived = 0
         self._beat = 0
 
     def tick(self) -> bool:
-        """One pass; False when another controller leads.
+        """One pass over all live runs; False when another controller leads.
 
         Raises:
             StoreUnavailable: Redis gave no good answer; everything is read anew at the next tick.
         """
         try:
-            token = self.lease.acquire()
-            if token != self.token:
-                self._folds.clear()
-            self.token = token
-            if token is None:
+            if self._lead() is None:
                 return False
             self._heartbeat()
             live = self.store.live()
             for run in live.runs.values():
                 flag = live.flags.get(run["route"])
-                if run["state"] not in FINAL and flag is not None:
-                    self._run(run, flag, token)
-                else:
+                if run["state"] in FINAL or flag is None:
                     self._folds.pop(run["run"], None)
-            return True
-        except Fenced as problem:
-            log.warning("%s", problem)
-            self._folds.clear()
-            return False
+                elif (token := self._lead()) is None:
+                    return False
+                else:
+                    self._apart(run, flag, token)
         except StoreUnavailable:
             self._folds.clear()
             raise
+        return True
+
+    def _lead(self) -> int | None:
+        """Take or renew the lease; under a new token every partition is stamped and read anew."""
+        token = self.lease.acquire()
+        if token != self.token:
+            self._folds.clear()
+        self.token = token
+        return token
+
+    def _apart(self, run: dict[str, Any], flag: Flag, token: int) -> None:
+        """One run's trouble stops no other run; what it left half done is forgotten and read anew at the next tick."""
+        name = run["run"]
+        try:
+            self._run(run, flag, token)
+        except Exception as problem:
+            self._folds.pop(name, None)
+            if self._troubles.get(name) != str(problem):  # said once, not at every tick
+                known = isinstance(problem, PointsmanError)
+                log.error("run %s: %s", name, problem, exc_info=None if known else problem)
+            self._troubles[name] = str(problem)
+        else:
+            self._troubles.pop(name, None)
 
     def _run(self, run: dict[str, Any], flag: Flag, token: int) -> None:
         fold = self._folds.get(run["run"])

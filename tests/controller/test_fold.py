@@ -166,6 +166,18 @@ def test_poison_goes_to_the_dead_letters_and_the_rest_folds() -> None:
     assert ledger.moments["1|1||u|n"] == 1
 
 
+def test_rows_of_an_arm_that_the_run_does_not_have_go_to_the_dead_letters() -> None:
+    run, _ = started(step=1)
+    ledger = MemoryLedger()
+    ledger.append(entry(1, START + 10, requests=[(8, START, 0, False), (9, START, 2, False)]), START)
+    ledger.append(entry(1, END, requests=[(7, START, 1, False)], writer="w2"), START)
+    fold = Fold(cast(Ledger, ledger), run, 1)
+    drain(fold)
+    assert ledger.dead == [b"%d-0" % START]
+    assert fold.state.counts["dead_letter"] == 1
+    assert (ledger.moments.get("1|0||u|n"), ledger.moments["1|1||u|n"]) == (None, 1)
+
+
 class Crash(Exception):
     """The process dies here."""
 
