@@ -130,31 +130,6 @@ def test_a_unit_seen_in_two_arms_is_dropped() -> None:
     assert "1|1||c|n" not in moments
 
 
-def test_a_gap_holds_the_watermark_until_it_is_given_up() -> None:
-    run, _ = started(step=1)
-    ledger = MemoryLedger()
-    ledger.append(entry(1, START + 100, requests=[(7, START, 1, False)]), START)
-    ledger.append(entry(3, END), START + 1)
-    fold = Fold(cast(Ledger, ledger), run, 1)
-    drain(fold, START + 100)
-    assert fold.state.writers.watermark == START + 100
-    fold.state.writers.advance(START + GAP + 10, GAP * 2, GAP)
-    assert fold.state.writers.watermark == END
-    assert fold.state.writers.lost_entries == 1
-
-
-def test_a_silent_writer_no_longer_holds_the_watermark() -> None:
-    run, _ = started(step=1)
-    ledger = MemoryLedger()
-    ledger.append(entry(1, START + 10, writer="quiet"), START)
-    ledger.append(entry(1, END, writer="busy"), START + 9_000)
-    fold = Fold(cast(Ledger, ledger), run, 1)
-    drain(fold, START + 9_500)
-    assert fold.state.writers.watermark == START + 10
-    drain(fold, START + SILENCE + 100)
-    assert fold.state.writers.advance(START + SILENCE + 100, SILENCE, GAP) == END
-
-
 def test_poison_goes_to_the_dead_letters_and_the_rest_folds() -> None:
     run, _ = started(step=1)
     ledger = MemoryLedger()

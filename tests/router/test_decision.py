@@ -173,7 +173,7 @@ def test_at_the_deadline_the_run_is_held_as_the_file_says() -> None:
     assert (decision.action, decision.reason) == (Action.HOLD, Reason.DEADLINE)
 
 
-AT_DEADLINE = {"state": "held", "reason": Reason.DEADLINE.value}
+AT_DEADLINE: dict[str, Any] = {"state": "held", "reason": Reason.DEADLINE.value}
 OVERDUE = START + 3_700_000
 
 
