@@ -37,6 +37,7 @@ from router.store.ledger import Ledger
 TICK_S = 0.1
 FOLD_BATCHES_PER_TICK = 50
 ARCHIVE_EVERY_MS = 2000
+ARCHIVE_BATCHES_PER_TICK = 10
 HEARTBEAT_EVERY_MS = 1000
 
 log = logging.getLogger("pointsman.controller")
@@ -63,7 +64,7 @@ class Controller:
         self._folds: dict[str, Fold] = {}
         self._archives: dict[str, Archive] = {}
         self._troubles: dict[str, str] = {}
-        self._archived = 0
+        self._archived: dict[str, int] = {}
         self._beat = 0
 
     def tick(self) -> bool:
@@ -80,7 +81,7 @@ class Controller:
             for run in live.runs.values():
                 flag = live.flags.get(run["route"])
                 if run["state"] in FINAL or flag is None:
-                    self._folds.pop(run["run"], None)
+                    self._over(run["run"])
                 elif (token := self._lead()) is None:
                     return False
                 else:
@@ -126,9 +127,8 @@ class Controller:
         last = (run["look"] or {}).get("time", 0)
         if now - last >= settings.look_ms:
             self._look(run, flag, fold, token, now)
-        if now - self._archived >= ARCHIVE_EVERY_MS:
-            self._archived = now
-            self._archive(run["run"], fold)
+        if now - self._archived.get(run["run"], 0) >= ARCHIVE_EVERY_MS and self._archive(run["run"], fold):
+            self._archived[run["run"]] = now
 
     def _look(self, run: dict[str, Any], flag: Flag, fold: Fold, token: int, now: int) -> None:
         health = health_of(fold, now, self.settings.lag_limit_ms, self.settings.writer_silence_ms)
@@ -147,14 +147,23 @@ class Controller:
         name = f"{run['route']}/{run['treatment']}"
         return bool(beats) and all(beat.get("ready", {}).get(name) for beat in beats)
 
-    def _archive(self, run: str, fold: Fold) -> None:
-        archive = self._archives.get(run)
-        if archive is None:
-            archive = self._archives[run] = Archive(Path(self.settings.data_dir) / "archive", run)
+    def _archive(self, run: str, fold: Fold) -> bool:
+        """Archive and trim what is folded, up to a bound; returns whether all of it is done or nothing can be done."""
         try:
-            archive.advance(fold.ledger, fold.cursor)
+            archive = self._archives.get(run)
+            if archive is None:
+                archive = self._archives[run] = Archive(Path(self.settings.data_dir) / "archive", run)
+            return not all(archive.advance(fold.ledger, fold.cursor) for _ in range(ARCHIVE_BATCHES_PER_TICK))
         except OSError as problem:
             log.warning("archive: %s; nothing is trimmed", problem)
+            return True
+
+    def _over(self, run: str) -> None:
+        """A run that has ended is folded no more; the archive still takes what its last look has read."""
+        fold = self._folds.get(run)
+        if fold is not None and self._archive(run, fold):
+            for table in (self._folds, self._archives, self._archived, self._troubles):
+                table.pop(run, None)
 
     def _heartbeat(self) -> None:
         now = self._clock()

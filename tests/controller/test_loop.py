@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import redis
 
@@ -36,10 +35,7 @@ def broken_moment(yard: Yard, run: str) -> None:
 
 
 def broken_run(yard: Yard, run: str) -> None:
-    state = yard.store.run(run)
-    assert state is not None
-    state["spec"]["metrics"] = []
-    yard.client.hset(yard.keys.runs, run, msgspec.json.encode(state))
+    yard.store_run(run, spec={**yard.run(run)["spec"], "metrics": []})
 
 
 def newer_stamp(yard: Yard, run: str) -> None:
