@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
 import redis
 
-from router.controller import archive as archives
 from router.controller.archive import READ_ENTRIES, Archive, frames
 from router.events import Entry, decode
 from router.local.redis_server import RedisServer
@@ -77,7 +77,7 @@ def test_entries_stay_in_redis_while_the_disk_takes_nothing(
     cursor = ledger.read(START, 300)[-1][0]
     archive = Archive(tmp_path, RUN)
     with monkeypatch.context() as broken, contextlib.suppress(OSError):
-        broken.setattr(archives.os, "fsync", full)
+        broken.setattr(os, "fsync", full)
         archive.advance(ledger, cursor)
     assert ledger.length() == ENTRIES
     everything(archive, ledger, cursor)
