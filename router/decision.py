@@ -81,7 +81,7 @@ def decide(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int, *, 
         sentence = f"{_name(run)} goes on: {reason.value}"
         return _written(run, flag, now, Action.GO_ON, reason, sentence, step_since=now)
     if run["paused"]:
-        return Decision(Action.NONE, Reason.PAUSED, f"{_name(run)} is paused by a person")
+        return _waits_for(run, flag, now, Reason.PAUSED, "is paused by a person")
     return _go_on(run, evidence, flag, now)
 
 
@@ -130,6 +130,13 @@ def _past_deadline(run: Mapping[str, Any], now: int) -> bool:
     return deadline is not None and now - run["deadline_from"] >= deadline
 
 
+def _waits_for(run: Mapping[str, Any], flag: Flag, now: int, reason: Reason, why: str) -> Decision:
+    """Nothing moves, but a deadline passes all the same."""
+    if _past_deadline(run, now):
+        return _at_deadline(run, flag, now)
+    return Decision(Action.NONE, reason, f"{_name(run)} {why}")
+
+
 def _at_deadline(run: Mapping[str, Any], flag: Flag, now: int) -> Decision:
     sentence = f"{_name(run)} reached its deadline undecided"
     if run["spec"]["at_deadline"] == "rollback":
@@ -141,11 +148,9 @@ def _at_deadline(run: Mapping[str, Any], flag: Flag, now: int) -> Decision:
 
 def _begin(run: Mapping[str, Any], flag: Flag, now: int, *, ready: bool) -> Decision:
     if not ready:
-        return Decision(
-            Action.NONE, Reason.ARM_NOT_READY, f"{_name(run)} is held: {run['treatment']} is not ready"
-        )
+        return _waits_for(run, flag, now, Reason.ARM_NOT_READY, f"is held: {run['treatment']} is not ready")
     if run["paused"]:
-        return Decision(Action.NONE, Reason.PAUSED, f"{_name(run)} is paused by a person")
+        return _waits_for(run, flag, now, Reason.PAUSED, "is paused by a person")
     return _step(run, flag, now, 0, Action.START, Reason.ARM_READY)
 
 
