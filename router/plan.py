@@ -19,7 +19,7 @@ from router.flag import Flag, RunningExperiment
 from router.moves import moved
 from router.ramp import step_at
 from router.route import Route, flag_of
-from router.run import FINAL, new_run, running_experiment
+from router.run import FINAL, compares, new_run, prior_of, running_experiment
 
 # What of a running experiment may change without a new epoch: nothing that its evidence depends on.
 SAFE = frozenset({"ramp", "deadline_ms", "at_deadline"})
@@ -288,7 +288,9 @@ class Planner:
             superseded["reason"] = "the file changed what is compared"
             flag = flag.with_revision(flag.revision)
             discarded = (f"run {last['run']} is superseded; {_units(last)} of evidence are discarded",)
-        run = new_run(spec, flag.epoch + 1, self.now)
+        run = new_run(spec, flag.epoch + 1, self.now) | {"compares": compares(flag, spec)}
+        ended = {superseded["run"]: superseded} if superseded is not None else {}
+        run["prior"] = prior_of(run, {**self.runs, **ended}.values())
         before = self.flags[flag.route]
         kept = flag.without_experiment(last["run"]) if last is not None else flag
         started = kept.with_experiment(running_experiment(spec, run["run"], run["epoch"]))
@@ -299,6 +301,7 @@ class Planner:
             f"run {run['run']}: {spec['control']} against {spec['treatment']}, held until the treatment is ready",
             f"first step {first:g} % of traffic, {len(spec['ramp'])} steps",
             *discarded,
+            *(("promotion goes on from the evidence of earlier attempts",) if run["prior"] else ()),
         )
         action = "restart" if superseded else "start"
         return Change("experiment", spec["experiment"], action, lines, key, text, started, run, superseded)

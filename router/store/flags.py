@@ -138,10 +138,7 @@ class FlagStore:
             msgspec.json.encode(audit) if audit else "",
             keys.notice,
             secrets.token_hex(8),
-            ended.run["run"] if ended else "",
-            ended.run["version"] - 1 if ended else 0,
-            msgspec.json.encode(ended.run) if ended else "",
-            msgspec.json.encode(ended.audit) if ended else "",
+            *_arguments_of(ended),
         ]
         for name, text in change.files.items():
             arguments += [name, text]
@@ -195,6 +192,13 @@ class FlagStore:
             if gone:
                 self._client.hdel(self._keys.gateways, *gone)
         return [row for writer, row in alive.items() if ages[writer] <= max_age_ms]
+
+
+def _arguments_of(ended: Ended | None) -> tuple[Any, ...]:
+    if ended is None:
+        return "", 0, "", ""
+    run = ended.run
+    return run["run"], run["version"] - 1, msgspec.json.encode(run), msgspec.json.encode(ended.audit)
 
 
 def parse_flags(texts: Mapping[str, bytes]) -> tuple[dict[str, Flag], dict[str, str]]:
