@@ -11,7 +11,18 @@ from router.evidence import weigh
 from router.health import Health
 from router.lifecycle import Action
 from tests.router.evidence_of import HEALTHY, moments_of
-from tests.router.test_decision import FEW, GOOD, HARMFUL, LATER, SAME, START, UNHEALTHY, begun, decided
+from tests.router.test_decision import (
+    FEW,
+    GOOD,
+    HARMFUL,
+    LATER,
+    OVERDUE,
+    SAME,
+    START,
+    UNHEALTHY,
+    begun,
+    decided,
+)
 
 
 def test_at_the_deadline_the_run_is_held_as_the_file_says() -> None:
@@ -20,7 +31,6 @@ def test_at_the_deadline_the_run_is_held_as_the_file_says() -> None:
 
 
 AT_DEADLINE: dict[str, Any] = {"state": "held", "reason": Reason.DEADLINE.value}
-OVERDUE = START + 3_700_000
 
 
 @pytest.mark.parametrize("step", [-1, 0, 1])
