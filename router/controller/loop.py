@@ -23,13 +23,13 @@ import redis
 from router.controller.archive import Archive
 from router.controller.fold import Fold
 from router.controller.look import health_of, look
-from router.errors import PointsmanError, StaleRevision, StoreUnavailable
+from router.errors import Fenced, PointsmanError, StaleRevision, StoreUnavailable
 from router.flag import Flag
 from router.lifecycle import FINAL
 from router.local.parent import die_with_parent
 from router.settings import Settings
 from router.store.connect import connect
-from router.store.flags import FlagStore
+from router.store.flags import FlagStore, Live
 from router.store.keys import Keys
 from router.store.lease import Lease
 from router.store.ledger import Ledger
@@ -66,6 +66,7 @@ class Controller:
         self._troubles: dict[str, str] = {}
         self._archived: dict[str, int] = {}
         self._beat = 0
+        self._renewed = 0
 
     def tick(self) -> bool:
         """One pass over all live runs; False when another controller leads.
@@ -74,18 +75,17 @@ class Controller:
             StoreUnavailable: Redis gave no good answer; everything is read anew at the next tick.
         """
         try:
-            if self._lead() is None:
+            token = self._lead()
+            if token is None:
                 return False
             self._heartbeat()
             live = self.store.live()
-            for run in live.runs.values():
-                flag = live.flags.get(run["route"])
-                if run["state"] in FINAL or flag is None:
-                    self._over(run["run"])
-                elif (token := self._lead()) is None:
-                    return False
-                else:
-                    self._apart(run, flag, token)
+            for name, run in live.runs.items():
+                self._hold_on(token)
+                self._apart(name, run, live, token)
+        except Fenced as problem:
+            log.warning("%s", problem)
+            return False
         except StoreUnavailable:
             self._folds.clear()
             raise
@@ -96,14 +96,26 @@ class Controller:
         token = self.lease.acquire()
         if token != self.token:
             self._folds.clear()
-        self.token = token
+        self.token, self._renewed = token, self._clock()
         return token
 
-    def _apart(self, run: dict[str, Any], flag: Flag, token: int) -> None:
+    def _hold_on(self, token: int) -> None:
+        """Renew the lease once a third of it has gone, so that long work does not outlast it.
+
+        Raises:
+            Fenced: it went on to another, or came back under a new token.
+        """
+        if self._clock() - self._renewed >= self.settings.lease_ms // 3 and self._lead() != token:
+            raise Fenced("the lease ended; another controller may lead")
+
+    def _apart(self, name: str, run: dict[str, Any], live: Live, token: int) -> None:
         """One run's trouble stops no other run; what it left half done is forgotten and read anew at the next tick."""
-        name = run["run"]
         try:
-            self._run(run, flag, token)
+            flag = live.flags.get(run["route"])
+            if run["state"] in FINAL or flag is None:
+                self._over(name)
+            else:
+                self._run(run, flag, token)
         except Exception as problem:
             self._folds.pop(name, None)
             if self._troubles.get(name) != str(problem):  # said once, not at every tick
@@ -123,6 +135,7 @@ class Controller:
         for _ in range(FOLD_BATCHES_PER_TICK):
             if not fold.advance(self._clock(), settings.writer_silence_ms, settings.gap_wait_ms):
                 break
+            self._hold_on(token)
         now = self._clock()
         last = (run["look"] or {}).get("time", 0)
         if now - last >= settings.look_ms:
