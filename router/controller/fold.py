@@ -189,8 +189,9 @@ class Fold:
 
     def _enter(self, unit: int, record: Record, arm: int, bucket: int, time: int) -> None:
         if record.entry != NEVER and arm != record.arm:
-            # Two arms in one epoch: dropped whichever came first, so that the order of events does not matter.
+            # Two arms in one epoch: dropped in both whichever came first, so that the order of events does not matter.
             record.state = DROPPED
+            self._add(arm, "", "x", 1)
             self._batch.due[unit] = None
             return
         record.arm, record.bucket, record.entry = arm, bucket, time
@@ -230,10 +231,14 @@ class Fold:
         if record.state != OPEN or record.closed >> report.metric & 1:
             self._count("late")
             return
-        if any(kept.key == report.key and kept.metric == report.metric for kept in record.reports):
-            self._count("duplicate")
-            return
         before = self._values(record)
+        for kept in record.reports:
+            if (kept.key, kept.metric) == (report.key, report.metric):
+                self._count("duplicate")
+                if kept.comes_before(report):
+                    return
+                record.reports.remove(kept)
+                break
         record.reports.append(report)
         if record.entry == NEVER:
             record.waits_until = max(record.waits_until, until)
