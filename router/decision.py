@@ -14,7 +14,7 @@ from typing import Any
 from router.errors import IllegalMove
 from router.evidence import Evidence, Verdict
 from router.flag import Flag
-from router.lifecycle import FINAL, Action, State, after
+from router.lifecycle import Action, State, after
 from router.ramp import step_met
 
 
@@ -262,11 +262,6 @@ def act(action: str, run: Mapping[str, Any], flag: Flag, now: int, actor: str, r
     words = {Action.PROMOTE: "PROMOTED", Action.ROLLBACK: "ROLLED BACK"}[move]
     sentence = f"{_name(run)} {words} at {_share(run)} {said}"
     return _end(run, flag, now, move, Reason.PERSON, sentence, actor)
-
-
-def is_final(state: str) -> bool:
-    """Whether a run in this state has ended."""
-    return State(state) in FINAL
 
 
 def _name(run: Mapping[str, Any]) -> str:
