@@ -31,6 +31,10 @@ class Report(msgspec.Struct, array_like=True):
     asked: int
     key: int
 
+    def comes_before(self, other: Report) -> bool:
+        """Which of two reports under one key counts: the same one in any order; a repetition is never earlier."""
+        return (self.time, self.asked, self.value) <= (other.time, other.asked, other.value)
+
 
 class Record(msgspec.Struct, array_like=True):
     """All that is kept of one unit.

@@ -14,7 +14,7 @@ from typing import Any
 from router.errors import IllegalMove
 from router.evidence import Evidence, Verdict
 from router.flag import Flag
-from router.lifecycle import FINAL, Action, State, after
+from router.lifecycle import Action, State, after
 from router.ramp import step_met
 
 
@@ -33,6 +33,7 @@ class Reason(StrEnum):
     PROVEN = "shown to be good enough"
     FUTILE = "the goal's effect is not there"
     DEADLINE = "deadline passed"
+    DEADLINE_MOVED = "deadline moved"
     PERSON = "decided by a person"
 
 
@@ -66,15 +67,21 @@ def decide(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int, *, 
             f"{_name(run)} ROLLED BACK at {_share(run)}: {_numbers(run, evidence, evidence.harmful[0])}"
         )
         return _end(run, flag, now, Action.ROLLBACK, Reason.HARM, sentence)
+    late = _held_at_deadline(run)
+    if late and _past_deadline(run, now):
+        return Decision(
+            Action.NONE, Reason.DEADLINE, f"{_name(run)} is held since its deadline, until a person acts"
+        )
     if run["step"] < 0:
         return _begin(run, flag, now, ready=ready)
     if evidence.invalid:
         return _hold(run, Reason.INVALID, evidence.invalid[0])
-    if run["state"] == State.HELD and not run["paused"] and run["reason"] != Reason.DEADLINE:
-        sentence = f"{_name(run)} goes on: {Reason.HEALTHY_AGAIN.value}"
-        return _written(run, flag, now, Action.GO_ON, Reason.HEALTHY_AGAIN, sentence, step_since=now)
+    if run["state"] == State.HELD and not run["paused"]:
+        reason = Reason.DEADLINE_MOVED if late else Reason.HEALTHY_AGAIN
+        sentence = f"{_name(run)} goes on: {reason.value}"
+        return _written(run, flag, now, Action.GO_ON, reason, sentence, step_since=now)
     if run["paused"]:
-        return Decision(Action.NONE, Reason.PAUSED, f"{_name(run)} is paused by a person")
+        return _waits_for(run, flag, now, Reason.PAUSED, "is paused by a person")
     return _go_on(run, evidence, flag, now)
 
 
@@ -114,9 +121,20 @@ def _futile(run: Mapping[str, Any], evidence: Evidence) -> bool:
     return bool(ab and evidence.maxima[goal]["futility"] >= row["threshold"]["promote"])
 
 
+def _held_at_deadline(run: Mapping[str, Any]) -> bool:
+    return bool(run["state"] == State.HELD and run["reason"] == Reason.DEADLINE)
+
+
 def _past_deadline(run: Mapping[str, Any], now: int) -> bool:
     deadline = run["spec"]["deadline_ms"]
-    return deadline is not None and now - run["started"] >= deadline and run["reason"] != Reason.DEADLINE
+    return deadline is not None and now - run["deadline_from"] >= deadline
+
+
+def _waits_for(run: Mapping[str, Any], flag: Flag, now: int, reason: Reason, why: str) -> Decision:
+    """Nothing moves, but a deadline passes all the same."""
+    if _past_deadline(run, now):
+        return _at_deadline(run, flag, now)
+    return Decision(Action.NONE, reason, f"{_name(run)} {why}")
 
 
 def _at_deadline(run: Mapping[str, Any], flag: Flag, now: int) -> Decision:
@@ -130,11 +148,9 @@ def _at_deadline(run: Mapping[str, Any], flag: Flag, now: int) -> Decision:
 
 def _begin(run: Mapping[str, Any], flag: Flag, now: int, *, ready: bool) -> Decision:
     if not ready:
-        return Decision(
-            Action.NONE, Reason.ARM_NOT_READY, f"{_name(run)} is held: {run['treatment']} is not ready"
-        )
+        return _waits_for(run, flag, now, Reason.ARM_NOT_READY, f"is held: {run['treatment']} is not ready")
     if run["paused"]:
-        return Decision(Action.NONE, Reason.PAUSED, f"{_name(run)} is paused by a person")
+        return _waits_for(run, flag, now, Reason.PAUSED, "is paused by a person")
     return _step(run, flag, now, 0, Action.START, Reason.ARM_READY)
 
 
@@ -231,21 +247,21 @@ def act(action: str, run: Mapping[str, Any], flag: Flag, now: int, actor: str, r
     said = f"by {actor}: {reason}"
     if move in (Action.PAUSE, Action.RESUME):
         paused = move is Action.PAUSE
-        if run["paused"] is paused:
+        late = not paused and _held_at_deadline(run)
+        if run["paused"] is paused and not late:
             raise IllegalMove("paused" if paused else "not paused", action)
         sentence = f"{_name(run)} {'paused' if paused else 'resumed'} {said}"
-        return _written(run, flag, now, move, Reason.PERSON, sentence, actor=actor, paused=paused)
+        # Who resumes a run that its deadline holds gives it that time once more; else it would be held at the next look.
+        since = now if late else run["deadline_from"]
+        return _written(
+            run, flag, now, move, Reason.PERSON, sentence, actor=actor, paused=paused, deadline_from=since
+        )
     if run["state"] == State.PROMOTED and flag.experiments:
         other = flag.experiments[0].experiment
         raise IllegalMove("promoted", action, f"{other} now runs on this route: end it first")
     words = {Action.PROMOTE: "PROMOTED", Action.ROLLBACK: "ROLLED BACK"}[move]
     sentence = f"{_name(run)} {words} at {_share(run)} {said}"
     return _end(run, flag, now, move, Reason.PERSON, sentence, actor)
-
-
-def is_final(state: str) -> bool:
-    """Whether a run in this state has ended."""
-    return State(state) in FINAL
 
 
 def _name(run: Mapping[str, Any]) -> str:

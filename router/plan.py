@@ -17,8 +17,9 @@ from router.errors import Problem, SpecError
 from router.experiment import Experiment
 from router.flag import Flag, RunningExperiment
 from router.moves import moved
+from router.ramp import step_at
 from router.route import Route, flag_of
-from router.run import FINAL, new_run, running_experiment
+from router.run import FINAL, compares, new_run, prior_of, running_experiment
 
 # What of a running experiment may change without a new epoch: nothing that its evidence depends on.
 SAFE = frozenset({"ramp", "deadline_ms", "at_deadline"})
@@ -229,7 +230,7 @@ class Planner:
                 and {k for k in spec if spec[k] != last["spec"].get(k)} <= SAFE
                 and spec["lanes"] == last["spec"]["lanes"]
             ):
-                run = {**last, "spec": spec, "version": last["version"] + 1}
+                run = self._continued(last, spec, document)
                 lines = ("ramp or deadline change within the epoch; evidence stays",)
                 return Change("experiment", name, "change", lines, key, text, run=run)
             if not live and last["state"] != "superseded" and spec["attempt"] <= last["attempt"]:
@@ -238,6 +239,21 @@ class Planner:
                 return None
         flag = self._startable(experiment, document, last)
         return None if flag is None else self._start(spec, key, text, flag, last)
+
+    def _continued(self, last: dict[str, Any], spec: dict[str, Any], document: Document) -> dict[str, Any]:
+        """A live run under a ramp or deadline of its own: it stands on the step whose coverage is live."""
+        step = last["step"]
+        if step >= 0:
+            live = last["spec"]["ramp"][step]
+            found = step_at(spec["ramp"], live["coverage"])
+            if found is None:
+                expected = (
+                    f"a ramp with a step of {live['traffic'] / 10_000:g}%, where run {last['run']} stands"
+                )
+                shares = ", ".join(f"{one['traffic'] / 10_000:g}%" for one in spec["ramp"])
+                self.problems.append(document.problem(("ramp",), expected, shares))
+            step = step if found is None else found
+        return {**last, "spec": spec, "step": step, "version": last["version"] + 1}
 
     def _startable(
         self, experiment: Experiment, document: Document, last: dict[str, Any] | None
@@ -272,7 +288,9 @@ class Planner:
             superseded["reason"] = "the file changed what is compared"
             flag = flag.with_revision(flag.revision)
             discarded = (f"run {last['run']} is superseded; {_units(last)} of evidence are discarded",)
-        run = new_run(spec, flag.epoch + 1, self.now)
+        run = new_run(spec, flag.epoch + 1, self.now) | {"compares": compares(flag, spec)}
+        ended = {superseded["run"]: superseded} if superseded is not None else {}
+        run["prior"] = prior_of(run, {**self.runs, **ended}.values())
         before = self.flags[flag.route]
         kept = flag.without_experiment(last["run"]) if last is not None else flag
         started = kept.with_experiment(running_experiment(spec, run["run"], run["epoch"]))
@@ -283,6 +301,7 @@ class Planner:
             f"run {run['run']}: {spec['control']} against {spec['treatment']}, held until the treatment is ready",
             f"first step {first:g} % of traffic, {len(spec['ramp'])} steps",
             *discarded,
+            *(("promotion goes on from the evidence of earlier attempts",) if run["prior"] else ()),
         )
         action = "restart" if superseded else "start"
         return Change("experiment", spec["experiment"], action, lines, key, text, started, run, superseded)

@@ -6,6 +6,8 @@ decision, not a step, so ``100%`` does not belong in a ramp.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from router.bucketing import PPM
 
 STEP_TIME_MS = 600_000
@@ -16,6 +18,11 @@ DEFAULT_RAMPS = {"canary": ("1%", "5%", "10%", "25%"), "ab": ("1%", "5%", "25%",
 def coverage_of(traffic: int, lane: int) -> int:
     """The fraction (ppm) to which all lanes are filled when the treatment has ``traffic`` of its ``lane``."""
     return traffic * PPM // lane
+
+
+def step_at(ramp: Sequence[dict[str, int]], coverage: int) -> int | None:
+    """The index of the step that fills the lanes to ``coverage``; None when the ramp has no such step."""
+    return next((i for i, step in enumerate(ramp) if step["coverage"] == coverage), None)
 
 
 def step_met(step: dict[str, int], since_ms: int, now_ms: int, closed_units: int) -> str:

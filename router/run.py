@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from router.flag import Lane, RunningExperiment
+from router.flag import Flag, Lane, RunningExperiment
 
 FINAL = frozenset({"promoted", "rolled_back", "ended", "superseded"})
+# What a metric asks of its sums: these may change between two attempts, all else says how the sums are read.
+ASKED = frozenset({"role", "mde", "margin", "tolerance", "grace_ms"})
 
 
 def new_run(spec: dict[str, Any], epoch: int, now: int) -> dict[str, Any]:
@@ -25,10 +28,13 @@ def new_run(spec: dict[str, Any], epoch: int, now: int) -> dict[str, Any]:
         "step": -1,
         "step_since": now,
         "started": now,
+        "deadline_from": now,
         "ended": None,
         "control": spec["control"],
         "treatment": spec["treatment"],
         "spec": spec,
+        "compares": {},
+        "prior": {},
         "coverage": [],
         "maxima": {},
         "srm": 0.0,
@@ -38,6 +44,42 @@ def new_run(spec: dict[str, Any], epoch: int, now: int) -> dict[str, Any]:
         "decision": None,
         "looks": [],
     }
+
+
+def compares(flag: Flag, spec: Mapping[str, Any]) -> dict[str, str]:
+    """What a run compares, by identity: two runs that compare the same ask the same question."""
+    arms = {role: flag.arm(spec[role]).identity for role in ("control", "treatment")}
+    return arms | {"unit": flag.unit.kind}
+
+
+def prior_of(run: Mapping[str, Any], runs: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """What earlier attempts at the same comparison have summed up, by metric: strata for ``Stratum``.
+
+    A new attempt goes on in the same promotion e-process, so that trying again spends no error twice. What a changed
+    file has superseded is discarded, but not what that run itself went on from. A metric that is read in another way
+    starts anew.
+    """
+    same = [
+        one for one in runs if one["experiment"] == run["experiment"] and one["compares"] == run["compares"]
+    ]
+    last = max(
+        (one for one in same if one["epoch"] < run["epoch"]), key=lambda one: one["epoch"], default=None
+    )
+    if last is None:
+        return {}
+    before = {metric["name"]: metric for metric in last["spec"]["metrics"]}
+    rows = (last["evidence"] or {}).get("metrics", {}) if last["state"] != "superseded" else {}
+    found: dict[str, list[Any]] = {}
+    for metric in run["spec"]["metrics"]:
+        name = metric["name"]
+        if _read_alike(metric, before.get(name)):
+            closed = rows[name]["sums"]["closed"] if name in rows else []
+            found[name] = [*last["prior"].get(name, []), *closed]
+    return {name: strata for name, strata in found.items() if strata}
+
+
+def _read_alike(metric: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
+    return other is not None and all(metric.get(key) == other.get(key) for key in {*metric, *other} - ASKED)
 
 
 def running_experiment(spec: dict[str, Any], run: str, epoch: int) -> RunningExperiment:

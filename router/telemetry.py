@@ -1,6 +1,6 @@
 """The names of all metrics of the processes: one table; what is exposed under another name does not exist.
 
-Processes count, this names. A counter's name stands here without ``_total``, which the text form adds. Labels have
+Processes count, this names. The controller keeps its numbers in the runs, and the API exposes them. A counter's name stands here without ``_total``, which the text form adds. Labels have
 few values each: route, arm, reason, never a unit.
 """
 
@@ -15,7 +15,7 @@ Plane = Literal["gateway", "api", "controller"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One metric: who exposes it, its name and type, what it counts, by which labels; bounds of a histogram."""
+    """One metric: who counts it, its name and type, what it counts, by which labels; bounds of a histogram."""
 
     plane: Plane
     name: str
@@ -139,27 +139,25 @@ TABLE: tuple[Row, ...] = (
         ("status",),
     ),
     Row("api", "pointsman_acts", "counter", "Changes made by people through this process.", ("action",)),
-    Row("controller", "pointsman_leader", "gauge", "1 while this controller holds the lease."),
-    Row("controller", "pointsman_folded_rows", "counter", "Event rows folded into moments.", ("run",)),
+    Row("controller", "pointsman_leader", "gauge", "1 while a controller holds the lease."),
+    Row("controller", "pointsman_folded_rows", "counter", "Request rows folded into moments.", ("run",)),
     Row(
         "controller",
         "pointsman_rows_without_effect",
         "counter",
-        "Rows folded without effect: duplicate, late, orphan, malformed or moved.",
+        "What was folded without effect: duplicate, late, orphan, unknown_metric, repeated_entries.",
         ("run", "reason"),
     ),
     Row("controller", "pointsman_dead_entries", "counter", "Entries that could not be read.", ("run",)),
+    Row("controller", "pointsman_lost_entries", "counter", "Entries missing from a sequence.", ("run",)),
     Row(
         "controller",
         "pointsman_fold_lag_seconds",
         "gauge",
-        "Age of the oldest event not folded yet.",
+        "Age of the oldest event not folded yet, at the last look.",
         ("run",),
     ),
-    Row("controller", "pointsman_fold_seconds", "histogram", "Time of one folded batch.", (), FAST_S),
-    Row("controller", "pointsman_log_entries", "gauge", "Entries in the event log, folded or not.", ("run",)),
-    Row("controller", "pointsman_looks", "counter", "Looks at the evidence.", ("run", "verdict")),
-    Row("controller", "pointsman_decisions", "counter", "Decisions other than to wait.", ("run", "action")),
+    Row("controller", "pointsman_looks", "counter", "Looks at the evidence.", ("run",)),
     Row(
         "controller", "pointsman_coverage_ratio", "gauge", "The fraction to which lanes are filled.", ("run",)
     ),
@@ -168,5 +166,5 @@ ROWS = {row.name: row for row in TABLE}
 
 
 def rows_of(plane: Plane) -> tuple[Row, ...]:
-    """The rows that one process exposes."""
+    """The rows of what one process counts."""
     return tuple(row for row in TABLE if row.plane == plane)

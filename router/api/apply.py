@@ -20,7 +20,7 @@ from router.experiment import parse_documents
 from router.flag import Flag
 from router.plan import Change as PlannedChange
 from router.plan import Plan, Planner
-from router.store.flags import Change, Live, differences
+from router.store.flags import Change, Ended, Live, differences
 
 STALE_ANSWER = 412
 WRITES_TRIED = 3
@@ -136,16 +136,18 @@ def _commit(here: Plane, live: Live, plan: Plan, actor: str, reason: str) -> Non
 def _commit_change(
     here: Plane, change: PlannedChange, flags: dict[str, Flag], actor: str, reason: str
 ) -> None:
-    if change.superseded is not None:
-        ended = change.superseded
+    superseded: Ended | None = None
+    if (ended := change.superseded) is not None:
         said = {"state": ended["state"], "reason": ended["reason"]}
-        entry = audit_entry(here, actor, "supersede", reason, ended["route"], ended, new=said)
-        here.store.commit(Change(entry, run=ended))
+        superseded = Ended(
+            ended, audit_entry(here, actor, "supersede", reason, ended["route"], ended, new=said)
+        )
     old = flags.get(change.flag.route) if change.flag else None
     route = change.flag.route if change.flag else str((change.run or {})["route"])
     entry = audit_entry(here, actor, change.action, reason, route, change.run, old=old, new=change.flag)
     entry["what"] = list(change.lines)
-    here.store.commit(Change(entry, change.flag, change.run, {change.file_key: change.file_text}))
+    files = {change.file_key: change.file_text}
+    here.store.commit(Change(entry, change.flag, change.run, files, superseded=superseded))
     if change.flag is not None:
         flags[change.flag.route] = change.flag
 

@@ -139,7 +139,8 @@ def verdict(name: str) -> AnyResponse:
 
 def _offered(run: dict[str, Any]) -> list[str]:
     offered = [name for name, (_, states) in ACTS.items() if run["state"] in states]
-    return [name for name in offered if name != ("pause" if run.get("paused") else "resume")]
+    stands = run.get("paused") or words.held_at_deadline(run)
+    return [name for name in offered if name != ("pause" if stands else "resume")]
 
 
 @views.get("/experiments/<name>/<action>")

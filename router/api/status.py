@@ -9,6 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, make_response
 
 from router import __version__
+from router.api import run_numbers
 from router.api.counts import TEXT
 from router.api.plane import Plane, plane
 from router.errors import StoreUnavailable
@@ -37,8 +38,9 @@ def readyz() -> Response:
 
 @views.get("/metrics")
 def metrics() -> Response:
-    """The counters of this process."""
-    return make_response(plane().counts.text(), {"Content-Type": TEXT})
+    """The counters of this process, and the controller's numbers."""
+    here = plane()
+    return make_response(here.counts.text() + run_numbers.text(here), {"Content-Type": TEXT})
 
 
 @views.get("/v1/status")

@@ -103,6 +103,11 @@ def _goal_sentence(run: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     return f"{text}; promotion needs harm below {difference(kind, row['margin']).lstrip('+')}."
 
 
+def held_at_deadline(run: Mapping[str, Any]) -> bool:
+    """Whether the run's deadline holds it, until a person acts."""
+    return bool(run["state"] == "held" and run["reason"] == "deadline passed")
+
+
 def what_next(run: Mapping[str, Any], now: int) -> str:
     """What happens next, and what it waits for."""
     state, evidence = run["state"], run.get("evidence")
@@ -119,6 +124,8 @@ def what_next(run: Mapping[str, Any], now: int) -> str:
         )
     if run.get("paused"):
         return "No step goes on until somebody resumes; shown harm still rolls back."
+    if held_at_deadline(run):
+        return "The deadline has passed undecided: resume it, promote it or roll it back; shown harm still rolls back."
     if evidence is not None and not evidence["health"]["ok"]:
         return "Everything is held until the telemetry is healthy; shown harm still rolls back."
     if run["step"] < 0:

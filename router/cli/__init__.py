@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "promote": ("experiments", "Make the treatment the default arm now."),
     "rollback": ("experiments", "Give everyone the control now."),
     "pause": ("experiments", "Let no step go on; harm still rolls back."),
-    "resume": ("experiments", "Go on after a pause."),
+    "resume": ("experiments", "Go on after a pause, or after the deadline has held it."),
     "explain": ("experiments", "Which arm a unit gets, and each step of why."),
     "gateway": ("processes", "Run the gateway alone."),
     "api": ("processes", "Run the API and the dashboard alone."),

@@ -102,7 +102,7 @@ def _act(action: str, does: str) -> click.Command:
 promote = _act("promote", "Make the treatment the default arm now.")
 rollback = _act("rollback", "Give everyone the control now.")
 pause = _act("pause", "Let no step go on; harm still rolls back.")
-resume = _act("resume", "Go on after a pause.")
+resume = _act("resume", "Go on after a pause, or after the deadline has held it.")
 
 
 @click.command()

@@ -48,23 +48,29 @@ class Archive:
     def __init__(self, folder: Path, run: str, partition: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{run}-{partition}.log"
-        self.last, end = START, 0
+        self.last, self.end = START, 0
         for behind, (entry_id, _) in frames(self.path):
-            self.last, end = entry_id, behind
-        if self.path.exists():
-            os.truncate(self.path, end)
+            self.last, self.end = entry_id, behind
 
     def advance(self, ledger: Ledger, cursor: bytes) -> int:
-        """Archive what is folded, then trim it; returns how many entries."""
+        """Archive the next entries that are folded, then trim them; returns how many.
+
+        Raises:
+            OSError: the disk took nothing, and nothing was trimmed.
+        """
+        if order(self.last) >= order(cursor):
+            return 0
         rows = [row for row in ledger.read(self.last, READ_ENTRIES) if order(row[0]) <= order(cursor)]
         if not rows:
             return 0
         with self.path.open("ab") as file:
+            file.truncate(self.end)  # what a crash or a full disk left half written
             for entry_id, fields in rows:
                 frame = _encode((entry_id, dict(fields)))
                 file.write(len(frame).to_bytes(LENGTH_OCTETS, "little") + frame)
             file.flush()
             os.fsync(file.fileno())
+            self.end = file.tell()
         self.last = rows[-1][0]
         ledger.trim(self.last)
         return len(rows)

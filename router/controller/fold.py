@@ -27,7 +27,7 @@ from router.attribution import (
 )
 from router.bucketing import PPM
 from router.controller.writers import Writers
-from router.errors import SpecError
+from router.errors import Problem, SpecError
 from router.events import (
     ARM_MASK,
     BUCKET_BITS,
@@ -115,6 +115,7 @@ class Fold:
         for entry_id, fields in rows:
             try:
                 entry = decode(fields)
+                self._check_arms(entry)
             except SpecError as problem:
                 self.ledger.dead_letter(entry_id, fields, str(problem))
                 self._count("dead_letter")
@@ -125,6 +126,11 @@ class Fold:
             if size >= ROWS_PER_BATCH:
                 break
         return entries
+
+    def _check_arms(self, entry: Entry) -> None:
+        arms = {where >> BUCKET_BITS & ARM_MASK for where in entry.requests.where}
+        if arms and max(arms) >= len(self.lanes):
+            raise SpecError([Problem("entry.rw", f"arms below {len(self.lanes)}", str(max(arms)))])
 
     def _begin(self, entries: list[tuple[bytes, Entry | None]]) -> None:
         self._batch = Batch()
@@ -183,8 +189,9 @@ class Fold:
 
     def _enter(self, unit: int, record: Record, arm: int, bucket: int, time: int) -> None:
         if record.entry != NEVER and arm != record.arm:
-            # Two arms in one epoch: dropped whichever came first, so that the order of events does not matter.
+            # Two arms in one epoch: dropped in both whichever came first, so that the order of events does not matter.
             record.state = DROPPED
+            self._add(arm, "", "x", 1)
             self._batch.due[unit] = None
             return
         record.arm, record.bucket, record.entry = arm, bucket, time
@@ -224,10 +231,14 @@ class Fold:
         if record.state != OPEN or record.closed >> report.metric & 1:
             self._count("late")
             return
-        if any(kept.key == report.key and kept.metric == report.metric for kept in record.reports):
-            self._count("duplicate")
-            return
         before = self._values(record)
+        for kept in record.reports:
+            if (kept.key, kept.metric) == (report.key, report.metric):
+                self._count("duplicate")
+                if kept.comes_before(report):
+                    return
+                record.reports.remove(kept)
+                break
         record.reports.append(report)
         if record.entry == NEVER:
             record.waits_until = max(record.waits_until, until)

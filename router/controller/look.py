@@ -40,10 +40,9 @@ def health_of(fold: Fold, now: int, lag_limit_ms: int, silence_ms: int) -> Healt
 def _with_lost_entries(fold: Fold, sent: tuple[int, int], dropped: tuple[int, int]) -> tuple[int, int]:
     """Rows of entries that are missing from a sequence are not known: they are taken to be as long as the others."""
     writers = fold.state.writers
-    arrived = sum(writer.next_seq - 1 for writer in writers.writers.values()) - writers.lost_entries
-    if not writers.lost_entries or arrived <= 0:
+    if not writers.lost_entries:
         return dropped
-    control, treatment = (writers.lost_entries * rows // arrived for rows in sent)
+    control, treatment = (writers.lost_entries * rows // writers.arrived_entries for rows in sent)
     return dropped[0] + control + (1 if not control else 0), dropped[1] + treatment
 
 

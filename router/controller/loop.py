@@ -1,7 +1,8 @@
 """The loop: one leader, one tick after another; the only clock of decisions.
 
 A tick renews the lease, folds what has arrived for each live run, looks at most once per ``look_ms``, and writes what
-was decided with the fencing token. Whatever fails is dropped whole and read anew at the next tick.
+was decided with the fencing token. Whatever fails is dropped whole and read anew at the next tick; a run that fails
+stops no other.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from router.lifecycle import FINAL
 from router.local.parent import die_with_parent
 from router.settings import Settings
 from router.store.connect import connect
-from router.store.flags import FlagStore
+from router.store.flags import FlagStore, Live
 from router.store.keys import Keys
 from router.store.lease import Lease
 from router.store.ledger import Ledger
@@ -36,6 +37,7 @@ from router.store.ledger import Ledger
 TICK_S = 0.1
 FOLD_BATCHES_PER_TICK = 50
 ARCHIVE_EVERY_MS = 2000
+ARCHIVE_BATCHES_PER_TICK = 10
 HEARTBEAT_EVERY_MS = 1000
 
 log = logging.getLogger("pointsman.controller")
@@ -61,38 +63,67 @@ class Controller:
         self._clock = clock
         self._folds: dict[str, Fold] = {}
         self._archives: dict[str, Archive] = {}
-        self._archived = 0
+        self._troubles: dict[str, str] = {}
+        self._archived: dict[str, int] = {}
         self._beat = 0
+        self._renewed = 0
 
     def tick(self) -> bool:
-        """One pass; False when another controller leads.
+        """One pass over all live runs; False when another controller leads.
 
         Raises:
             StoreUnavailable: Redis gave no good answer; everything is read anew at the next tick.
         """
         try:
-            token = self.lease.acquire()
-            if token != self.token:
-                self._folds.clear()
-            self.token = token
+            token = self._lead()
             if token is None:
                 return False
             self._heartbeat()
             live = self.store.live()
-            for run in live.runs.values():
-                flag = live.flags.get(run["route"])
-                if run["state"] not in FINAL and flag is not None:
-                    self._run(run, flag, token)
-                else:
-                    self._folds.pop(run["run"], None)
-            return True
+            for name, run in live.runs.items():
+                self._hold_on(token)
+                self._apart(name, run, live, token)
         except Fenced as problem:
             log.warning("%s", problem)
-            self._folds.clear()
             return False
         except StoreUnavailable:
             self._folds.clear()
             raise
+        return True
+
+    def _lead(self) -> int | None:
+        """Take or renew the lease; under a new token every partition is stamped and read anew."""
+        token = self.lease.acquire()
+        if token != self.token:
+            self._folds.clear()
+        self.token, self._renewed = token, self._clock()
+        return token
+
+    def _hold_on(self, token: int) -> None:
+        """Renew the lease once a third of it has gone, so that long work does not outlast it.
+
+        Raises:
+            Fenced: it went on to another, or came back under a new token.
+        """
+        if self._clock() - self._renewed >= self.settings.lease_ms // 3 and self._lead() != token:
+            raise Fenced("the lease ended; another controller may lead")
+
+    def _apart(self, name: str, run: dict[str, Any], live: Live, token: int) -> None:
+        """One run's trouble stops no other run; what it left half done is forgotten and read anew at the next tick."""
+        try:
+            flag = live.flags.get(run["route"])
+            if run["state"] in FINAL or flag is None:
+                self._over(name)
+            else:
+                self._run(run, flag, token)
+        except Exception as problem:
+            self._folds.pop(name, None)
+            if self._troubles.get(name) != str(problem):  # said once, not at every tick
+                known = isinstance(problem, PointsmanError)
+                log.error("run %s: %s", name, problem, exc_info=None if known else problem)
+            self._troubles[name] = str(problem)
+        else:
+            self._troubles.pop(name, None)
 
     def _run(self, run: dict[str, Any], flag: Flag, token: int) -> None:
         fold = self._folds.get(run["run"])
@@ -104,13 +135,13 @@ class Controller:
         for _ in range(FOLD_BATCHES_PER_TICK):
             if not fold.advance(self._clock(), settings.writer_silence_ms, settings.gap_wait_ms):
                 break
+            self._hold_on(token)
         now = self._clock()
         last = (run["look"] or {}).get("time", 0)
         if now - last >= settings.look_ms:
             self._look(run, flag, fold, token, now)
-        if now - self._archived >= ARCHIVE_EVERY_MS:
-            self._archived = now
-            self._archive(run["run"], fold)
+        if now - self._archived.get(run["run"], 0) >= ARCHIVE_EVERY_MS and self._archive(run["run"], fold):
+            self._archived[run["run"]] = now
 
     def _look(self, run: dict[str, Any], flag: Flag, fold: Fold, token: int, now: int) -> None:
         health = health_of(fold, now, self.settings.lag_limit_ms, self.settings.writer_silence_ms)
@@ -129,14 +160,23 @@ class Controller:
         name = f"{run['route']}/{run['treatment']}"
         return bool(beats) and all(beat.get("ready", {}).get(name) for beat in beats)
 
-    def _archive(self, run: str, fold: Fold) -> None:
-        archive = self._archives.get(run)
-        if archive is None:
-            archive = self._archives[run] = Archive(Path(self.settings.data_dir) / "archive", run)
+    def _archive(self, run: str, fold: Fold) -> bool:
+        """Archive and trim what is folded, up to a bound; returns whether all of it is done or nothing can be done."""
         try:
-            archive.advance(fold.ledger, fold.cursor)
+            archive = self._archives.get(run)
+            if archive is None:
+                archive = self._archives[run] = Archive(Path(self.settings.data_dir) / "archive", run)
+            return not all(archive.advance(fold.ledger, fold.cursor) for _ in range(ARCHIVE_BATCHES_PER_TICK))
         except OSError as problem:
             log.warning("archive: %s; nothing is trimmed", problem)
+            return True
+
+    def _over(self, run: str) -> None:
+        """A run that has ended is folded no more; the archive still takes what its last look has read."""
+        fold = self._folds.get(run)
+        if fold is not None and self._archive(run, fold):
+            for table in (self._folds, self._archives, self._archived, self._troubles):
+                table.pop(run, None)
 
     def _heartbeat(self) -> None:
         now = self._clock()

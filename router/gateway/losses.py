@@ -20,8 +20,6 @@ from router.gateway.counters import Counters
 from router.gateway.run_count import Unsettled
 
 FOLDER = "lost"
-# A reader forgets a silent writer's numbers after a while; then its losses come under a name of their own.
-FORGOTTEN_MS = 300_000
 
 
 class _Booked(msgspec.Struct):
@@ -69,17 +67,14 @@ async def report(path: Path, log: Log, now: int) -> None:
     """
     try:
         booked = msgspec.json.decode(path.read_bytes(), type=_Booked)
-        forgotten = now - path.stat().st_mtime_ns // 1_000_000 > FORGOTTEN_MS
     except FileNotFoundError:
         return  # another worker was quicker
     for run in booked.runs:
-        writer, seq = booked.writer, run.seq
+        seq = run.seq
         lost = [run.doubt] if run.in_doubt else []
         if any(run.rest):
             lost.append(run.rest)
-        if forgotten:
-            writer, seq = f"{writer}+late", 0
         for pair in lost:
             seq += 1
-            await log.append(run.run, Entry(writer, seq, run.epoch, run.revision, now, dropped=pair))
+            await log.append(run.run, Entry(booked.writer, seq, run.epoch, run.revision, now, dropped=pair))
     path.unlink(missing_ok=True)

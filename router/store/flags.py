@@ -22,6 +22,14 @@ from router.store.scripts import Script
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """A run whose place another one takes in the same step: its last state and the audit entry that says so."""
+
+    run: Mapping[str, Any]
+    audit: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One change of the store: what is written, and what must still be so for it to be written.
 
@@ -31,6 +39,7 @@ class Change:
         audit: actor, action, reason, old, new and evidence of the change.
         files: route or experiment name to the text as applied.
         token: the controller's fencing token; None for people.
+        superseded: the run that ``run`` takes the place of, its version one above the expected one too.
     """
 
     audit: Mapping[str, Any]
@@ -38,6 +47,7 @@ class Change:
     run: Mapping[str, Any] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     token: int | None = None
+    superseded: Ended | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +120,11 @@ class FlagStore:
         """Write a change whole, or not at all.
 
         Raises:
-            StaleRevision: flag or run moved meanwhile; carries both revisions and the difference.
+            StaleRevision: flag or a run moved meanwhile; carries both revisions and the difference.
             Fenced: a newer leader has taken over.
             StoreUnavailable: Redis does not answer; the change may or may not have been written.
         """
-        keys, flag, run = self._keys, change.flag, change.run
+        keys, flag, run, ended = self._keys, change.flag, change.run, change.superseded
         audit = dict(change.audit)
         arguments: list[Any] = [
             flag.route if flag else "",
@@ -128,6 +138,7 @@ class FlagStore:
             msgspec.json.encode(audit) if audit else "",
             keys.notice,
             secrets.token_hex(8),
+            *_arguments_of(ended),
         ]
         for name, text in change.files.items():
             arguments += [name, text]
@@ -146,9 +157,12 @@ class FlagStore:
             raise StaleRevision(
                 f"flag {flag.route}", flag.revision - 1, int(answer[1]), _flag_difference(answer[2], flag)
             )
-        if answer[0] == b"MOVED" and run is not None:
+        if answer[0] == b"MOVED":
+            moved = next(
+                one for one in (run, ended and ended.run) if one and one["run"] == answer[3].decode()
+            )
             raise StaleRevision(
-                f"run {run['run']}", run["version"] - 1, int(answer[1]), _run_difference(answer[2], run)
+                f"run {moved['run']}", moved["version"] - 1, int(answer[1]), _run_difference(answer[2], moved)
             )
 
     def audit(
@@ -178,6 +192,13 @@ class FlagStore:
             if gone:
                 self._client.hdel(self._keys.gateways, *gone)
         return [row for writer, row in alive.items() if ages[writer] <= max_age_ms]
+
+
+def _arguments_of(ended: Ended | None) -> tuple[Any, ...]:
+    if ended is None:
+        return "", 0, "", ""
+    run = ended.run
+    return run["run"], run["version"] - 1, msgspec.json.encode(run), msgspec.json.encode(ended.audit)
 
 
 def parse_flags(texts: Mapping[str, bytes]) -> tuple[dict[str, Flag], dict[str, str]]:

@@ -1,10 +1,10 @@
--- Writes flag, run state, files, audit entry and notice as one step, or nothing.
+-- Writes flag, run state, the run it supersedes, files, audit and notice as one step, or nothing.
 -- A script is not a transaction: everything is checked before the first write.
 -- KEYS: flags revisions runs experiments files audit token meta
 -- ARGV: route expected_revision flag run expected_version run_state experiment token audit channel store_id
---       then pairs of file name and text
+--       ended_run expected_version run_state audit, then pairs of file name and text
 local route, expected, flag = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local run, version, state, experiment = ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
+local run, state, experiment, ended = ARGV[4], ARGV[6], ARGV[7], ARGV[12]
 for i, kind in ipairs({'hash', 'hash', 'hash', 'hash', 'hash', 'stream', 'string', 'hash'}) do
   local found = redis.call('TYPE', KEYS[i])['ok']
   if found ~= 'none' and found ~= kind then return {'WRONGTYPE', KEYS[i], found} end
@@ -14,22 +14,29 @@ if route ~= '' then
   local found = tonumber(redis.call('HGET', KEYS[2], route) or '0')
   if found ~= expected then return {'STALE', tostring(found), redis.call('HGET', KEYS[1], route) or ''} end
 end
-if run ~= '' then
-  local text = redis.call('HGET', KEYS[3], run)
-  local found = 0
-  if text then found = cjson.decode(text)['version'] end
-  if found ~= version then return {'MOVED', tostring(found), text or ''} end
+for _, at in ipairs({4, 12}) do
+  local name = ARGV[at]
+  if name ~= '' then
+    local text = redis.call('HGET', KEYS[3], name)
+    local found = 0
+    if text then found = cjson.decode(text)['version'] end
+    if found ~= tonumber(ARGV[at + 1]) then return {'MOVED', tostring(found), text or '', name} end
+  end
 end
 redis.call('HSETNX', KEYS[8], 'store_id', ARGV[11])
 if route ~= '' and flag ~= '' then
   redis.call('HSET', KEYS[1], route, flag)
   redis.call('HSET', KEYS[2], route, tostring(expected + 1))
 end
+if ended ~= '' then
+  redis.call('HSET', KEYS[3], ended, ARGV[14])
+  redis.call('XADD', KEYS[6], '*', 'entry', ARGV[15])
+end
 if run ~= '' then
   redis.call('HSET', KEYS[3], run, state)
   redis.call('HSET', KEYS[4], experiment, run)
 end
-for i = 12, #ARGV - 1, 2 do redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
+for i = 16, #ARGV - 1, 2 do redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
 if ARGV[9] ~= '' then redis.call('XADD', KEYS[6], '*', 'entry', ARGV[9]) end
 if route ~= '' then redis.call('PUBLISH', ARGV[10], route) end
 return {'OK'}

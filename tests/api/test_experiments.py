@@ -92,6 +92,18 @@ def test_pause_and_resume_move_no_flag_and_illegal_acts_are_409(started: Desk) -
     assert started.http.post(act("explode"), json=WHO).status_code == 404
 
 
+def test_a_run_that_its_deadline_holds_is_offered_to_be_resumed(started: Desk) -> None:
+    run = started.run("digits-v2")
+    held = {**run, "reason": "deadline passed", "version": run["version"] + 1}
+    started.store.commit(Change({}, run=held))
+    assert "resume" in get(started, "/v1/experiments/digits-v2")["next"]
+    page = started.http.get("/experiments/digits-v2").get_data(as_text=True)
+    assert "/digits-v2/resume" in page
+    assert "/digits-v2/pause" not in page
+    assert started.http.post("/v1/experiments/digits-v2/resume", json=WHO).status_code == 200
+    assert started.run("digits-v2")["deadline_from"] > held["deadline_from"]
+
+
 @pytest.mark.parametrize(
     "body", [{}, {"actor": "ana"}, {"actor": " ", "reason": "r"}, {"actor": "a", "reason": ""}]
 )

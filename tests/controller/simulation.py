@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from router.assignment import CompiledFlag
+from router.assignment import Assignment, CompiledFlag
 from router.controller.fold import Fold
 from router.controller.look import health_of, look
 from router.decision import Decision
@@ -23,8 +23,6 @@ from router.events import (
     Entry,
     OutcomeRows,
     RequestRows,
-    decode,
-    encode,
     pack_where,
 )
 from router.flag import Flag
@@ -46,12 +44,15 @@ class World:
         failing: the chance that a request fails, by arm.
         reporting: the chance that a visit is reported, by arm.
         loses: the share of the treatment's exposures that never arrive.
+        newcomers: the share of people who come for the first time while the run lives, evenly over ``newcomers_s``.
     """
 
     wrong: Wrong
     failing: dict[str, float]
     reporting: dict[str, float]
     loses: float = 0.0
+    newcomers: float = 0.0
+    newcomers_s: int = 0
     people: int = 3000
     per_second: int = 150
 
@@ -67,6 +68,10 @@ class Simulation:
         self.ledger = MemoryLedger()
         self.fold = Fold(cast(Ledger, self.ledger), self.run, 1)
         self.activity = [self.rng.lognormvariate(0, 1) for _ in range(world.people)]
+        old = round(world.people * (1 - world.newcomers))
+        self.born = [START if person < old else self._birth() for person in range(world.people)]
+        self.seen_before: set[int] = set()  # people who came before the first step
+        self.analysed: set[int] = set()
         self.decisions: list[Decision] = []
         self.shares: list[int] = []
         self._cumulative: list[float] = []
@@ -76,6 +81,10 @@ class Simulation:
             self._cumulative.append(total)
         self._seq = 0
         self._later: list[tuple[int, int, int, int, int]] = []
+        self._compiled, self._assigned = CompiledFlag(self.flag), dict[int, Assignment]()
+
+    def _birth(self) -> int:
+        return START + self.rng.randrange(1000 * self.world.newcomers_s)
 
     def play(self, seconds: int, ready: bool = True) -> Simulation:
         """So many seconds of traffic with a look after each."""
@@ -87,13 +96,17 @@ class Simulation:
         return self
 
     def _second(self) -> None:
-        compiled = CompiledFlag(self.flag)
         rows, outcomes = RequestRows(), OutcomeRows()
         people = range(self.world.people)
         for person in self.rng.choices(people, cum_weights=self._cumulative, k=self.world.per_second):
-            at = self.now + self.rng.randrange(1000)
-            assignment = compiled.assign(b"p%d" % person)
+            if self.born[person] > self.now:
+                continue
+            if self.run["step"] < 0:
+                self.seen_before.add(person)
+            assignment = self._assign(person)
             if assignment.arm_index >= 0 and assignment.bucket is not None:
+                self.analysed.add(person)
+                at = self.now + self.rng.randrange(1000)
                 self._visit(rows, person, at, assignment.arm, assignment.arm_index, assignment.bucket)
         self.now += 1000
         while self._later and self._later[0][0] < self.now:
@@ -111,8 +124,14 @@ class Simulation:
             outcomes=outcomes,
             names=("corrected",),
         )
-        fields = {name.encode(): octets for name, octets in encode(entry).items()}
-        self.ledger.append(decode(fields), self.now)
+        self.ledger.append(entry, self.now)
+
+    def _assign(self, person: int) -> Assignment:
+        """The product's assignment; the same until the flag changes."""
+        found = self._assigned.get(person)
+        if found is None:
+            found = self._assigned[person] = self._compiled.assign(b"p%d" % person)
+        return found
 
     def _visit(self, rows: RequestRows, person: int, at: int, arm: str, index: int, bucket: int) -> None:
         world, rng = self.world, self.rng
@@ -135,7 +154,9 @@ class Simulation:
         decision, change = look(self.run, self.flag, self.fold, health, self.now, ready=ready)
         assert change.run is not None
         self.run = cast(dict[str, Any], change.run)
-        self.flag = decision.flag or self.flag
+        if decision.flag is not None:
+            self.flag = decision.flag
+            self._compiled, self._assigned = CompiledFlag(self.flag), {}
         self.fold.coverage = self.run["coverage"]
         if decision.action is not Action.NONE:
             self.decisions.append(decision)
@@ -148,12 +169,20 @@ class Simulation:
 
 
 def aa_world(base: float = 0.2) -> World:
-    """Both arms the same; who is more active is corrected more often."""
+    """Both arms the same; who is more active is corrected more often; a quarter comes while the run lives."""
 
     def wrong(arm: str, person: int, activity: float) -> float:
         return min(0.9, base * (0.5 + 0.5 * math.sqrt(activity)))
 
-    return World(wrong, {"v1": 0.002, "v2": 0.002}, {"v1": 0.8, "v2": 0.8}, people=8000, per_second=300)
+    return World(
+        wrong,
+        failing={"v1": 0.002, "v2": 0.002},
+        reporting={"v1": 0.8, "v2": 0.8},
+        newcomers=0.12,
+        newcomers_s=120,
+        people=2400,
+        per_second=240,
+    )
 
 
 def world_of(control: float, treatment: float, **changes: Any) -> World:

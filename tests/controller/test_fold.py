@@ -39,7 +39,10 @@ def drain(fold: Fold, now: int = START + 2000) -> None:
 
 
 REQUESTS = st.lists(
-    st.tuples(st.integers(1, 6), st.integers(START, START + 20_000), st.just(0), st.booleans()), max_size=20
+    st.tuples(
+        st.integers(1, 6), st.integers(START, START + 20_000), st.sampled_from((0, 0, 0, 1)), st.booleans()
+    ),
+    max_size=20,
 )
 OUTCOMES = st.lists(
     st.tuples(st.integers(1, 6), st.integers(0, 1), st.integers(START, START + 25_000), st.integers(1, 12)),
@@ -52,8 +55,6 @@ OUTCOMES = st.lists(
 def test_any_order_and_any_batching_give_the_same_bits(
     requests: Any, outcomes: Any, seed: int, cut: int
 ) -> None:
-    # One key stands for one outcome: an idempotency key that comes back with another value is not a repetition.
-    outcomes = list({(row[0], row[3]): row for row in outcomes}.values())
     last = entry(0, END)
     whole, _ = folded(numbered([entry(0, START, requests=requests, outcomes=outcomes), last]))
     rows: list[tuple[str, Any]] = [("requests", row) for row in requests] + [
@@ -100,6 +101,18 @@ def test_a_repeated_outcome_and_a_repeated_entry_count_once() -> None:
     assert fold.state.counts["duplicate"] == 1
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_values_under_one_key_the_earlier_counts_whichever_came_first(order: tuple[int, int]) -> None:
+    reports = [(7, 1, START + 100, 1), (7, 0, START + 200, 1)]
+    parts = [entry(0, START, outcomes=[reports[i]]) for i in order]
+    moments, fold = folded(
+        numbered([entry(0, START, requests=[(7, START, 1, False)]), *parts, entry(0, END)])
+    )
+    assert (moments["1|1|corrected|c|n"], moments["1|1|corrected|c|x"]) == (1, 1)
+    assert (moments["1|1|corrected|r|sx"], moments["1|1|corrected|r|sy"]) == (1, 1_000_000)
+    assert fold.state.counts["duplicate"] == 1
+
+
 def test_an_outcome_after_the_watermark_is_late_and_without_effect() -> None:
     begun = entry(1, START, requests=[(7, START, 1, False)])
     late = entry(3, END, outcomes=[(7, 1, START + 100, 1)])
@@ -122,37 +135,11 @@ def test_an_outcome_of_an_unknown_unit_is_an_orphan() -> None:
     assert fold.state.counts["orphan"] == 1
 
 
-def test_a_unit_seen_in_two_arms_is_dropped() -> None:
-    moments, _ = folded(
-        numbered([entry(0, START, requests=[(7, START, 1, False), (7, START + 9, 0, False)]), entry(0, END)])
-    )
-    assert "1|1||u|n" not in moments
-    assert "1|1||c|n" not in moments
-
-
-def test_a_gap_holds_the_watermark_until_it_is_given_up() -> None:
-    run, _ = started(step=1)
-    ledger = MemoryLedger()
-    ledger.append(entry(1, START + 100, requests=[(7, START, 1, False)]), START)
-    ledger.append(entry(3, END), START + 1)
-    fold = Fold(cast(Ledger, ledger), run, 1)
-    drain(fold, START + 100)
-    assert fold.state.writers.watermark == START + 100
-    fold.state.writers.advance(START + GAP + 10, GAP * 2, GAP)
-    assert fold.state.writers.watermark == END
-    assert fold.state.writers.lost_entries == 1
-
-
-def test_a_silent_writer_no_longer_holds_the_watermark() -> None:
-    run, _ = started(step=1)
-    ledger = MemoryLedger()
-    ledger.append(entry(1, START + 10, writer="quiet"), START)
-    ledger.append(entry(1, END, writer="busy"), START + 9_000)
-    fold = Fold(cast(Ledger, ledger), run, 1)
-    drain(fold, START + 9_500)
-    assert fold.state.writers.watermark == START + 10
-    drain(fold, START + SILENCE + 100)
-    assert fold.state.writers.advance(START + SILENCE + 100, SILENCE, GAP) == END
+@pytest.mark.parametrize("arms", [(0, 1), (1, 0)])
+def test_a_unit_seen_in_two_arms_is_dropped_in_both_alike(arms: tuple[int, int]) -> None:
+    requests = [(7, START + i, arm, False) for i, arm in enumerate(arms)]
+    moments, _ = folded(numbered([entry(0, START, requests=requests), entry(0, END)]))
+    assert moments == {"1|0||x|n": 1, "1|1||x|n": 1}
 
 
 def test_poison_goes_to_the_dead_letters_and_the_rest_folds() -> None:
@@ -164,6 +151,18 @@ def test_poison_goes_to_the_dead_letters_and_the_rest_folds() -> None:
     drain(fold)
     assert ledger.dead == [b"1-1"]
     assert ledger.moments["1|1||u|n"] == 1
+
+
+def test_rows_of_an_arm_that_the_run_does_not_have_go_to_the_dead_letters() -> None:
+    run, _ = started(step=1)
+    ledger = MemoryLedger()
+    ledger.append(entry(1, START + 10, requests=[(8, START, 0, False), (9, START, 2, False)]), START)
+    ledger.append(entry(1, END, requests=[(7, START, 1, False)], writer="w2"), START)
+    fold = Fold(cast(Ledger, ledger), run, 1)
+    drain(fold)
+    assert ledger.dead == [b"%d-0" % START]
+    assert fold.state.counts["dead_letter"] == 1
+    assert (ledger.moments.get("1|0||u|n"), ledger.moments["1|1||u|n"]) == (None, 1)
 
 
 class Crash(Exception):

@@ -157,18 +157,6 @@ def test_a_loss_is_reported_again_until_redis_answers_and_twice_does_no_harm(tmp
     assert [entry.dropped for entry in log.folded()] == [(0, 1)]
 
 
-def test_a_loss_found_long_after_comes_under_a_name_of_its_own(tmp_path: Path) -> None:
-    counters = Counters(None)
-    number, row = begun(counters, "dead")
-    row.run("e.1").taken(True)
-    losses.book(tmp_path, counters, number)
-    (booked,) = losses.waiting(tmp_path)
-    log = MemoryLog()
-    long_after = booked.stat().st_mtime_ns // 1_000_000 + losses.FORGOTTEN_MS + 1000
-    asyncio.run(losses.report(booked, log, long_after))
-    assert [(entry.writer, entry.seq, entry.dropped) for entry in log.folded()] == [("dead+late", 1, (0, 1))]
-
-
 def test_a_worker_that_delivered_all_leaves_no_loss(tmp_path: Path) -> None:
     counters = Counters(None)
     number, _ = begun(counters)

@@ -81,6 +81,7 @@ def decided(
     return decide(run, evidence, flag, now, ready=ready)
 
 
+OVERDUE = START + 3_700_000
 UNHEALTHY = Health(sent=(90, 90), lost=(10, 10))
 
 
@@ -147,9 +148,34 @@ def test_a_proven_canary_is_promoted_in_one_write() -> None:
 
 
 def test_an_equivalent_canary_is_promoted_and_an_equivalent_treatment_of_an_ab_test_is_not() -> None:
-    equal = {"n": (60_000, 20_000), "corrected": (6000, 2000), "errors": (0, 0)}
-    assert decided(equal).action is Action.PROMOTE
-    assert decided(equal, kind="ab").action is not Action.PROMOTE
+    assert decided(EQUAL).action is Action.PROMOTE
+    assert decided(EQUAL, kind="ab").action is not Action.PROMOTE
+
+
+EQUAL = {"n": (60_000, 20_000), "corrected": (6000, 2000), "errors": (0, 0)}
+
+
+@pytest.mark.parametrize("unmet", [{"time_ms": 90_000}, {"units": 20_001}], ids=["time", "units"])
+@pytest.mark.parametrize(
+    ("kind", "counts", "met"),
+    [
+        ("canary", GOOD, Action.PROMOTE),
+        ("canary", EQUAL, Action.PROMOTE),
+        ("ab", GOOD, Action.PROMOTE),
+        ("ab", EQUAL, Action.END),
+    ],
+)
+def test_unmet_gates_of_the_last_step_go_before_promotion_and_end(
+    kind: str, counts: dict[str, tuple[int, int]], met: Action, unmet: dict[str, int]
+) -> None:
+    run, flag = begun(kind)
+    evidence = weigh(run, moments_of(counts), HEALTHY, LATER)
+    assert decide(run, evidence, flag, LATER, ready=True).action is met
+    run["spec"]["ramp"][1] |= unmet
+    decision = decide(run, evidence, flag, LATER, ready=True)
+    assert (decision.action, decision.reason) == (Action.NONE, Reason.STEP_NOT_MET)
+    decision = decide(run | {"step_since": OVERDUE}, evidence, flag, OVERDUE, ready=True)
+    assert (decision.action, decision.reason) == (Action.HOLD, Reason.DEADLINE)
 
 
 def test_a_better_treatment_of_an_ab_test_is_promoted() -> None:
@@ -166,16 +192,6 @@ def test_a_paused_run_is_not_promoted() -> None:
 
 def test_promotion_goes_before_the_deadline() -> None:
     assert decided(GOOD, now=START + 3_700_000).action is Action.PROMOTE
-
-
-def test_at_the_deadline_the_run_is_held_as_the_file_says() -> None:
-    decision = decided(FEW, now=START + 3_700_000)
-    assert (decision.action, decision.reason) == (Action.HOLD, Reason.DEADLINE)
-
-
-def test_a_run_held_at_its_deadline_stays_held() -> None:
-    decision = decided(FEW, now=START + 3_800_000, state="held", reason=Reason.DEADLINE.value)
-    assert decision.action is Action.NONE
 
 
 def test_a_new_run_is_held_until_its_arm_is_ready() -> None:

@@ -13,7 +13,7 @@ from router.errors import Fenced, SpecError, StaleRevision, StoreUnavailable
 from router.flag import Arm, Flag, Lane, RunningExperiment, UnitSource
 from router.local.redis_server import RedisServer
 from router.store.connect import connect
-from router.store.flags import Change, FlagStore, differences
+from router.store.flags import Change, Ended, FlagStore, differences
 from router.store.keys import Keys
 from router.store.lease import Lease
 
@@ -103,6 +103,45 @@ def test_a_stale_flag_keeps_the_run_from_being_written(
     before = everything(client, keys)
     with pytest.raises(StaleRevision):
         store.commit(Change(AUDIT, flag(7), run(2)))
+    assert everything(client, keys) == before
+
+
+SUPERSEDED = Ended(run(2, state="superseded"), {**AUDIT, "action": "supersede"})
+RESTART = Change(
+    {**AUDIT, "action": "restart", "run": "better.2"},
+    flag(2),
+    {**run(1), "run": "better.2"},
+    superseded=SUPERSEDED,
+)
+
+
+def test_a_run_and_the_one_it_supersedes_are_written_as_one_step(store: FlagStore) -> None:
+    store.commit(Change(AUDIT, flag(), run()))
+    store.commit(RESTART)
+    live = store.live()
+    assert {name: state["state"] for name, state in live.runs.items()} == {
+        "better.1": "superseded",
+        "better.2": "held",
+    }
+    assert (live.latest, live.flags["web"].revision) == ({"better": "better.2"}, 2)
+    assert [entry["action"] for entry in store.audit()] == ["restart", "supersede", "apply"]
+
+
+@pytest.mark.parametrize("moved", ["flag", "ended run", "new run"])
+def test_whatever_moved_keeps_a_run_from_being_superseded(
+    moved: str, store: FlagStore, client: redis.Redis, keys: Keys
+) -> None:
+    store.commit(Change(AUDIT, flag(), run()))
+    newer = flag(2) if moved == "flag" else None
+    states = {"ended run": run(2), "new run": {**run(1), "run": "better.2"}}
+    store.commit(Change(AUDIT, newer, states.get(moved)))
+    before = everything(client, keys)
+    with pytest.raises(StaleRevision) as stale:
+        store.commit(RESTART)
+    assert (
+        stale.value.what
+        == {"flag": "flag web", "ended run": "run better.1", "new run": "run better.2"}[moved]
+    )
     assert everything(client, keys) == before
 
 

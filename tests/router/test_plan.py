@@ -1,0 +1,122 @@
+"""Plans of a live run: what of it may change while it lives, and what goes on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from router.decision import decide
+from router.document import load
+from router.errors import SpecError
+from router.evidence import weigh
+from router.experiment import parse_documents
+from router.flag import Flag
+from router.lifecycle import Action
+from router.plan import Change, Planner
+from tests.router.evidence_of import HEALTHY, moments_of
+
+NOW = 1_000_000
+ROUTE = """
+route: digits
+unit: {kind: person, from: [header:x-person]}
+arms: {v1: {upstream: "http://127.0.0.1:9001"}, v2: {upstream: "http://127.0.0.1:9002"}}
+default: v1
+"""
+EXPERIMENT = """
+experiment: digits-v2
+route: digits
+kind: canary
+control: v1
+treatment: v2
+goal: {metric: corrected, kind: proportion, better: lower, mde: 5 pp, window: 1 min, grace: 1 s}
+guardrails: [{metric: errors, margin: 1 pp, window: 1 min, grace: 1 s}]
+ramp: [1%, 5%, 25%]
+"""
+
+
+class Desk:
+    """Files applied one after another to a store in memory."""
+
+    def __init__(self) -> None:
+        self.flags: dict[str, Flag] = {}
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.latest: dict[str, str] = {}
+        self.files: dict[str, str] = {}
+
+    def apply(self, *texts: str) -> list[Change]:
+        """Plan the files against what is stored, and store what the plan says."""
+        routes, experiments = parse_documents(load("---".join(texts)), self.flags)
+        plan = Planner(self.flags, self.runs, self.latest, self.files, NOW).plan(routes, experiments)
+        for change in plan.changes:
+            for run in (change.superseded, change.run):
+                if run is not None:
+                    self.runs[run["run"]] = json.loads(json.dumps(run))
+                    self.latest[run["experiment"]] = run["run"]
+            if change.flag is not None:
+                self.flags[change.flag.route] = change.flag
+            self.files[change.file_key] = change.file_text
+        return plan.changes
+
+    @property
+    def run(self) -> dict[str, Any]:
+        return self.runs[self.latest["digits-v2"]]
+
+    def at_step(self, step: int) -> None:
+        """The run as it is when so many steps were taken."""
+        coverage = self.run["spec"]["ramp"][step]["coverage"]
+        self.run.update(state="running", reason="", step=step, coverage=[[NOW, 2, coverage]])
+        self.flags["digits"] = self.flags["digits"].with_coverage(self.run["run"], coverage)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    made = Desk()
+    made.apply(ROUTE, EXPERIMENT)
+    return made
+
+
+def ramp(text: str) -> str:
+    return EXPERIMENT.replace("[1%, 5%, 25%]", text)
+
+
+@pytest.mark.parametrize(
+    ("old", "step", "new", "expected"),
+    [
+        ("[1%, 5%, 25%]", 2, "[5%, 25%]", 1),
+        ("[5%, 25%]", 0, "[1%, 5%, 25%]", 1),
+        ("[1%, 5%, 25%]", 1, "[1%, 2%, 5%, 10%, 25%]", 2),
+        ("[1%, 5%, 25%]", 1, "[{traffic: 1%, time: 1 min}, 5%, 25%]", 1),
+        ("[1%, 5%, 25%]", -1, "[5%, 25%]", -1),
+    ],
+)
+def test_a_live_run_stands_on_the_step_of_a_new_ramp_whose_coverage_is_live(
+    old: str, step: int, new: str, expected: int
+) -> None:
+    desk = Desk()
+    desk.apply(ROUTE, ramp(old))
+    if step >= 0:
+        desk.at_step(step)
+    (change,) = desk.apply(ramp(new))
+    assert (change.action, desk.run["step"], change.flag) == ("change", expected, None)
+    if expected >= 0:
+        live = desk.flags["digits"].experiments[0].coverage
+        assert desk.run["spec"]["ramp"][expected]["coverage"] == live
+
+
+def test_harm_still_rolls_back_after_the_ramp_was_shortened(desk: Desk) -> None:
+    desk.at_step(2)
+    desk.apply(ramp("[5%, 25%]"))
+    harmful = moments_of({"n": (3000, 1000), "corrected": (1200, 800), "errors": (0, 0)})
+    evidence = weigh(desk.run, harmful, HEALTHY, NOW + 60_000)
+    decision = decide(desk.run, evidence, desk.flags["digits"], NOW + 60_000, ready=True)
+    assert decision.action is Action.ROLLBACK
+
+
+def test_a_ramp_without_the_live_coverage_is_refused_with_its_place(desk: Desk) -> None:
+    desk.at_step(1)
+    before = dict(desk.run)
+    with pytest.raises(SpecError, match=r"experiments\.digits-v2\.ramp: expected a ramp with a step of 5%"):
+        desk.apply(ramp("[1%, 10%, 25%]"))
+    assert desk.run == before
