@@ -155,6 +155,8 @@ def _aggregate(value: str, values: Sequence[int]) -> int:
         return values[0]
     if value == "last":
         return values[-1]
+    if value == "largest":
+        return max(values)
     total = sum(values)
     return total if value == "sum" else total // len(values)
 

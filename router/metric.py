@@ -136,6 +136,10 @@ def rare_interval(
     return (least, most) if sign > 0 else (-most, -least)
 
 
+ANY_VALUE = ("any", "first", "last", "sum", "mean", "largest")
+SUM = ("sum", "any", "first", "last", "mean", "largest")
+AVERAGE = ("mean", "any", "first", "last", "sum", "largest")
+
 Test = Callable[[Reading, Sequence[Stratum], dict[str, Any]], float]
 Shown = Callable[[Reading, Sequence[Stratum], dict[str, Any], float, float], tuple[float, float] | None]
 
@@ -145,6 +149,11 @@ class Kind:
     """One kind of metric: its two readings, its tests and its interval.
 
     ``exact`` kinds speak without a gate; ``units`` of each arm with a closed window must be there before a promotion.
+
+    What its file may say: a ``share`` has its differences in percentage points. ``values`` are the ways in which several
+    reports of one unit become its value, ``absent`` what no report may mean, the first of each by default. ``keys``
+    belong to it alone, and of each tuple of ``required`` just one is written. ``only_relative`` kinds know no difference
+    but a share of control's level. ``adjusted`` is its reading of closed windows with a covariate.
     """
 
     name: str
@@ -158,6 +167,13 @@ class Kind:
     interval: Shown = clt_interval
     exact: bool = False
     units: int = 0
+    share: bool = False
+    values: tuple[str, ...] = ANY_VALUE
+    absent: tuple[str, ...] = ("missing", "zero")
+    keys: tuple[str, ...] = ()
+    required: tuple[tuple[str, ...], ...] = ()
+    only_relative: bool = False
+    adjusted: Reading | None = None
 
     def promoting(self, strata: Sequence[Stratum], metric: dict[str, Any]) -> dict[str, float]:
         """The tests that may promote, on closed windows; all 0 while an arm has fewer units than promotion asks."""
@@ -185,6 +201,7 @@ KINDS: dict[str, Kind] = {
             "share of units with the event; for shares of 5 % and more",
             SHARE_OF_REPORTS,
             BINARY,
+            share=True,
         ),
         Kind(
             "rare_proportion",
@@ -197,10 +214,23 @@ KINDS: dict[str, Kind] = {
             rare_futility,
             rare_interval,
             exact=True,
+            share=True,
         ),
-        Kind("mean", "average over units of a number per unit", RATIO, MEAN, units=CONTINUOUS_UNITS),
         Kind(
-            "ratio", "sum of values over number of reports, over units", RATIO, RATIO, units=CONTINUOUS_UNITS
+            "mean",
+            "average over units of a number per unit",
+            RATIO,
+            MEAN,
+            units=CONTINUOUS_UNITS,
+            values=AVERAGE,
+        ),
+        Kind(
+            "ratio",
+            "sum of values over number of reports, over units",
+            RATIO,
+            RATIO,
+            units=CONTINUOUS_UNITS,
+            values=SUM,
         ),
     )
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from router.flag import Lane, RunningExperiment
+import msgspec
+
+from router.flag import Attributes, Lane, RunningExperiment
 
 FINAL = frozenset({"promoted", "rolled_back", "ended", "superseded"})
 
@@ -37,7 +39,20 @@ def new_run(spec: dict[str, Any], epoch: int, now: int) -> dict[str, Any]:
         "verdict": "inconclusive",
         "decision": None,
         "looks": [],
+        "rolls": [],
+        "constants": {},
     }
+
+
+def _attributes(spec: dict[str, Any]) -> Attributes | msgspec.UnsetType:
+    covariate, segments = spec.get("covariate"), spec.get("segments")
+    if covariate is None and segments is None:
+        return msgspec.UNSET
+    return Attributes(
+        covariate=tuple(covariate) if covariate else None,
+        segments=tuple(segments["from"]) if segments else None,
+        values=tuple(segments["values"]) if segments else (),
+    )
 
 
 def running_experiment(spec: dict[str, Any], run: str, epoch: int) -> RunningExperiment:
@@ -53,4 +68,5 @@ def running_experiment(spec: dict[str, Any], run: str, epoch: int) -> RunningExp
         traffic=spec["traffic"],
         slow_ms=slow[0] if slow else None,
         ttl_ms=max(metric["window_ms"] + metric["grace_ms"] for metric in spec["metrics"]),
+        attributes=_attributes(spec),
     )
