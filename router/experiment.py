@@ -17,7 +17,7 @@ from router.errors import Problem, SpecError, nearest
 from router.flag import HEAD_PLACES
 from router.metric import KINDS
 from router.metric_keys import Metric
-from router.quantity import Unreadable, percent_ppm, whole
+from router.quantity import Unreadable, error_rate_ppm, percent_ppm, whole
 from router.ramp import DEFAULT_RAMPS, STEP_TIME_MS, STEP_UNITS, coverage_of
 from router.route import Duration, Name, Route, Strict, place, problems_of, reads, wrong
 
@@ -28,6 +28,7 @@ OTHER = "other"  # units whose segment is none of the declared ones
 _T = TypeVar("_T")
 
 Percent = Annotated[int, reads(percent_ppm)]
+ErrorRate = Annotated[int, reads(error_rate_ppm)]
 Whole = Annotated[int, reads(whole)]
 
 
@@ -66,8 +67,8 @@ class Step(Strict):
 class Alpha(Strict):
     """The error rates of promotion and of harm."""
 
-    promote: Percent | None = None
-    harm: Percent | None = None
+    promote: ErrorRate | None = None
+    harm: ErrorRate | None = None
 
 
 class Experiment(Strict):
