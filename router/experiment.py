@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from router.bucketing import PPM
 from router.document import Document
 from router.errors import Problem, SpecError, nearest
-from router.flag import HEAD_PLACES
+from router.flag import HEAD_PLACES, OTHER
 from router.metric import KINDS
 from router.metric_keys import Metric
 from router.quantity import Unreadable, error_rate_ppm, percent_ppm, whole
@@ -23,7 +23,6 @@ from router.route import Duration, Name, Route, Strict, place, problems_of, read
 
 DEFAULT_ALPHA = {"canary": (50_000, 10_000), "ab": (50_000, 50_000)}
 MOST_SEGMENTS = 20
-OTHER = "other"  # units whose segment is none of the declared ones
 
 _T = TypeVar("_T")
 

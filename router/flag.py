@@ -23,6 +23,7 @@ UNIT_PLACES = ("header", "cookie", "query", "json", "request")
 HEAD_PLACES = ("header", "cookie", "query")
 LARGEST_COUNT = 2**32 - 1  # revisions and epochs have 32 bits in a decision id
 MOST_LANES = 64  # the arm index has 6 bits in an event
+OTHER = "other"  # units whose segment is none of the declared ones
 MOST_SEGMENTS = 255  # a segment has 8 bits in an event
 
 

@@ -14,6 +14,7 @@ from router.errors import nearest
 from router.events import to_fixed
 from router.metric import KINDS, Kind
 from router.quantity import Unreadable, duration_ms, fraction, lift, plain, points, whole
+from router.reading import MOST_CATEGORIES
 from router.route import Duration, Name, Strict, wrong
 
 HOUR_MS = 3_600_000
@@ -28,7 +29,6 @@ BUILT_IN: dict[str, tuple[tuple[str, ...], str, bool]] = {
 }
 DIFFERENCES = ("mde", "margin", "tolerance")
 KIND_KEYS = ("cap", "scale", "over", "quantile", "test", "sampled")
-MOST_CATEGORIES = 10
 
 
 class Metric(Strict):

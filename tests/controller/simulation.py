@@ -136,7 +136,7 @@ class Simulation:
         assert change.run is not None
         self.run = cast(dict[str, Any], change.run)
         self.flag = decision.flag or self.flag
-        self.fold.coverage = self.run["coverage"]
+        self.fold.learn(self.run)
         if decision.action is not Action.NONE:
             self.decisions.append(decision)
         return decision
