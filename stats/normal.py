@@ -59,8 +59,9 @@ def log_evalue(information: float, weighted: float, null: float, variance: float
     """
     arguments.between("variance", variance, 0.0, math.inf)
     arguments.at_least("information", information, 0.0)
+    arguments.between("weighted", weighted, -math.inf, math.inf)
+    arguments.between("null", null, -math.inf, math.inf)
     score = weighted - null * information
-    arguments.between("weighted - null * information", score, -math.inf, math.inf)
     r = variance * information
     return 0.5 * (variance * score * score / (1 + r) - math.log1p(r))
 
@@ -73,8 +74,9 @@ def log_evalues(information: Array, weighted: Array, null: float | Array, varian
     """
     arguments.between("variance", variance, 0.0, math.inf)
     arguments.at_least("information", information, 0.0)
+    arguments.between("weighted", weighted, -math.inf, math.inf)
+    arguments.between("null", null, -math.inf, math.inf)
     score = weighted - null * information
-    arguments.between("weighted - null * information", score, -math.inf, math.inf)
     r = variance * information
     return np.asarray(0.5 * (variance * score * score / (1 + r) - np.log1p(r)))
 
