@@ -70,6 +70,35 @@ def count(argument: str, value: Any, most: Any = None) -> None:
         raise wrong(argument, f"a whole number of at least 0{limit}", value)
 
 
+def score(information: Any, weighted: Any, null: Any, name: str, tuning: Any) -> None:
+    """What every test of an estimate takes, in one comparison where all is well.
+
+    Args:
+        information: at least 0.
+        weighted: finite.
+        null: finite.
+        name: of the tuning.
+        tuning: above 0.
+
+    Raises:
+        ValueError: one of them is no number or out of range.
+    """
+    try:
+        if (
+            0.0 < tuning < math.inf
+            and 0.0 <= information < math.inf
+            and -math.inf < weighted < math.inf
+            and -math.inf < null < math.inf
+        ):
+            return
+    except (TypeError, ValueError):
+        pass  # arrays compare one by one below
+    between(name, tuning, 0.0, math.inf)
+    at_least("information", information, 0.0)
+    between("weighted", weighted, -math.inf, math.inf)
+    between("null", null, -math.inf, math.inf)
+
+
 def alpha(value: Any, argument: str = "alpha") -> None:
     """An error rate within (0, 1/2).
 

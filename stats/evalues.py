@@ -29,9 +29,11 @@ def log_sum_exp(terms: Iterable[float]) -> float:
     Args:
         terms: natural logs; -inf stands for 0.
     """
-    values = list(terms)
-    top = max(values, default=-math.inf)
-    if not math.isfinite(top):
+    values = terms if isinstance(terms, list) else list(terms)
+    if not values:
+        return -math.inf
+    top = max(values)
+    if top == -math.inf:
         return top
     return top + math.log(sum([math.exp(value - top) for value in values]))
 

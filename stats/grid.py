@@ -75,10 +75,7 @@ def log_evalue(information: float, weighted: float, null: float, unit: float) ->
         Wald (1945), Sequential tests of statistical hypotheses, for the likelihood ratios; Robbins (1970), Statistical
         methods related to the law of the iterated logarithm, for mixing them.
     """
-    arguments.between("unit", unit, 0.0, math.inf)
-    arguments.at_least("information", information, 0.0)
-    arguments.between("weighted", weighted, -math.inf, math.inf)
-    arguments.between("null", null, -math.inf, math.inf)
+    arguments.score(information, weighted, null, "unit", unit)
     score = weighted - null * information
     if information == 0:
         return 0.0
@@ -94,10 +91,7 @@ def log_evalues(information: Array, weighted: Array, null: float | Array, unit: 
     Raises:
         ValueError: an argument out of range anywhere.
     """
-    arguments.between("unit", unit, 0.0, math.inf)
-    arguments.at_least("information", information, 0.0)
-    arguments.between("weighted", weighted, -math.inf, math.inf)
-    arguments.between("null", null, -math.inf, math.inf)
+    arguments.score(information, weighted, null, "unit", unit)
     score = weighted - null * information
     slope, cost = unit * score, unit * unit * information
     return log_mixtures(np.stack([step * slope - half * cost for step, half, _ in _PARTS]), WEIGHTS)

@@ -76,10 +76,7 @@ def log_evalue(information: float, weighted: float, null: float, variance: float
         Howard, Ramdas, McAuliffe, Sekhon (2021), Time-uniform confidence sequences, proposition 6 (one-sided normal
         mixture).
     """
-    arguments.between("variance", variance, 0.0, math.inf)
-    arguments.at_least("information", information, 0.0)
-    arguments.between("weighted", weighted, -math.inf, math.inf)
-    arguments.between("null", null, -math.inf, math.inf)
+    arguments.score(information, weighted, null, "variance", variance)
     score = weighted - null * information
     r = variance * information
     return _log_tail(score * math.sqrt(variance / (1 + r))) - 0.5 * math.log1p(r)
@@ -91,10 +88,7 @@ def log_evalues(information: Array, weighted: Array, null: float | Array, varian
     Raises:
         ValueError: an argument out of range anywhere.
     """
-    arguments.between("variance", variance, 0.0, math.inf)
-    arguments.at_least("information", information, 0.0)
-    arguments.between("weighted", weighted, -math.inf, math.inf)
-    arguments.between("null", null, -math.inf, math.inf)
+    arguments.score(information, weighted, null, "variance", variance)
     score = weighted - null * information
     r = variance * information
     u = score * np.sqrt(variance / (1 + r))

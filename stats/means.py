@@ -42,14 +42,17 @@ def difference(arm0: Sample, arm1: Sample, factor: float = 1.0) -> Estimate:
         Welch (1947) for the unpooled variance; the larger of both, and the gate, by measurement: the small arm's own
         variance may be luck.
     """
-    if min(arm0.n, arm1.n) == 0:
+    n0, n1 = arm0.n, arm1.n
+    least = min(n0, n1)
+    if least == 0:
         return no_value()
-    if min(arm0.n, arm1.n) == 1:
-        return Estimate(arm1.mean - factor * arm0.mean, None, TWO_UNITS)
+    effect = arm1.mean - factor * arm0.mean
+    if least == 1:
+        return Estimate(effect, None, TWO_UNITS)
     square = factor * factor
-    unpooled = square * arm0.variance / arm0.n + arm1.variance / arm1.n
-    common = _common(arm0, arm1) * (square / arm0.n + 1 / arm1.n)
-    return estimate(arm1.mean - factor * arm0.mean, max(unpooled, common), units_missing(min(arm0.n, arm1.n)))
+    unpooled = square * arm0.variance / n0 + arm1.variance / n1
+    common = _common(arm0, arm1) * (square / n0 + 1 / n1)
+    return estimate(effect, max(unpooled, common), units_missing(least))
 
 
 def _common(arm0: Sample, arm1: Sample) -> float:
