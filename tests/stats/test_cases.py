@@ -176,8 +176,11 @@ def _regression_t(inputs: Inputs) -> float:
 
 
 def _grid(inputs: Inputs) -> float:
+    """With the weights of the case, which are not the present ones."""
     information = inputs["se"] ** -2
-    return grid.log_evalue(information, information * inputs["est"], inputs["null"], inputs["mde"])
+    return grid.log_evalue(
+        information, information * inputs["est"], inputs["null"], inputs["mde"], (0.2, 0.5, 0.2, 0.1)
+    )
 
 
 def _rate_ratio(inputs: Inputs) -> float:
