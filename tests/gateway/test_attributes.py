@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from router.events import FIXED_POINT, NO_COVARIATE
+from router.events import FIXED_POINT, NO_COVARIATE, decode, encode
 from router.flag import Attributes
 from router.gateway.attributes import AttributeReader
 from tests.gateway.flags import Bench, experiment, flag, head
@@ -46,7 +46,8 @@ def test_they_are_written_beside_the_exposure_and_not_beside_its_outcome() -> No
     bench.gate.finished(first, 200, "ok", 1000)
     bench.gate.route(head(x_person="cid", x_visits="4", cookie="country=de"), None)
     asyncio.run(bench.recorder.flush(bench.now))
-    rows = [entry.requests for entry in bench.log.folded()]
+    sent = [{name.encode(): octets for name, octets in encode(entry).items()} for entry in bench.log.folded()]
+    rows = [decode(fields).requests for fields in sent]
     assert list(rows[0].covariate) == [3 * FIXED_POINT, NO_COVARIATE]
     assert list(rows[1].covariate) == [NO_COVARIATE, 4 * FIXED_POINT]
     assert [list(table.segment) for table in rows] == [[], [0, 1]]
