@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from router.errors import SpecError
 from router.events import FIXED_POINT, NO_COVARIATE, decode, encode
 from router.flag import Attributes
 from router.gateway.attributes import AttributeReader
@@ -57,3 +58,12 @@ def test_a_flag_without_them_is_stored_as_ever() -> None:
     assert b"attributes" not in flag(experiments=(experiment(),)).encode()
     declared = flag(experiments=(experiment(attributes=BOTH),))
     assert type(declared).parse(declared.encode()) == declared
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [Attributes(covariate=("json", "/n")), Attributes(segments=("header", "c"), values=("v",) * 256)],
+)
+def test_a_flag_that_would_wait_for_a_body_or_overflow_a_column_is_refused(attributes: Attributes) -> None:
+    with pytest.raises(SpecError, match="attributes"):
+        flag(experiments=(experiment(attributes=attributes),)).check()
