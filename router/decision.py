@@ -276,18 +276,18 @@ def _share(run: Mapping[str, Any]) -> str:
 def _numbers(run: Mapping[str, Any], evidence: Evidence, name: str) -> str:
     """The metric that decided, with its numbers: levels, units, estimate, interval, margin."""
     row = evidence.document["metrics"][name]
-    shares = row["kind"] in ("proportion", "rare_proportion")
+    scale = "%" if row["relative"] else "pp" if row["share"] else ""
 
     def level(side: str) -> str:
         value, n = row[side]["value"], row[side]["n"]
         if value is None:
             return "no value"
-        return f"{value * 100:.1f} % of {n:,}" if shares else f"{value:.4g} of {n:,}"
+        return f"{value * 100:.1f} % of {n:,}" if row["share"] else f"{value:.4g} of {n:,}"
 
     def difference(value: float) -> str:
-        return f"{value * 100:+.1f}" if shares else f"{value:+.4g}"
+        return f"{value * 100:+.1f}" if scale else f"{value:+.4g}"
 
-    unit = " pp" if shares else ""
+    unit = f" {scale}" if scale else ""
     parts = [f"{name} {level('treatment')} treatment units against {level('control')} control units"]
     if row["estimate"] is not None:
         parts.append(f"estimate {difference(row['estimate'])}{unit}")

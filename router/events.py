@@ -5,6 +5,9 @@ writer and a sequence number contiguous per (writer, run, partition), so that lo
 
 An exposure is recorded when the unit is assigned, the built-in outcomes when the request has ended; when both fall
 into one flush they are one row. An outcome's event time is the row's time plus its latency.
+
+Columns go by name. Those that few runs need (a covariate, a segment, the probability of a sampled label) are written
+only where some row has one; an entry with any of them has the second format, all others the first.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import msgspec
 from router.errors import Problem, SpecError
 
 FORMAT = 1
+FORMAT_EXTENDED = 2  # with a column that not every entry has
 FIXED_POINT = 1_000_000  # values are whole numbers of millionths
 LARGEST_VALUE = 10**12
 UNKNOWN_TIME = -1
@@ -34,6 +38,9 @@ ARM_MASK = (1 << ARM_BITS) - 1
 FACTS_SHIFT = BUCKET_BITS + ARM_BITS
 EXPOSURE, OUTCOME, ERROR, SLOW, REFUSED, FALLBACK = (1 << bit for bit in range(6))
 LATENCY_MAX_US = 2**32 - 1
+NO_COVARIATE = -(2**63)
+OTHER_SEGMENT = 0
+CERTAIN = 0  # the probability of an outcome that was not sampled
 
 
 def pack_where(bucket: int, arm_index: int, facts: int) -> int:
@@ -59,12 +66,24 @@ def key_digest(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8, person=b"pm-key").digest(), "little")
 
 
-class RequestRows:
-    """Columns of request rows: unit digest, assignment time after the base, where, latency in microseconds."""
+def _pad(column: array[int], length: int, missing: int) -> None:
+    """Fill a column up to a length with what stands for nothing."""
+    lacking = length - len(column)
+    if lacking > 0:
+        column.extend([missing] * lacking)
 
-    __slots__ = ("latency", "time", "unit", "where")
+
+class RequestRows:
+    """Columns of request rows: unit digest, assignment time after the base, where, latency in microseconds.
+
+    ``covariate`` (fixed point) and ``segment`` (a number) are as long as the last row that has one: empty in most runs.
+    """
+
+    __slots__ = ("covariate", "latency", "segment", "time", "unit", "where")
 
     def __init__(self) -> None:
+        self.covariate = array("q")
+        self.segment = array("B")
         self.unit = array("Q")
         self.time = array("I")
         self.where = array("I")
@@ -77,16 +96,27 @@ class RequestRows:
         self.where.append(where)
         self.latency.append(latency)
 
+    def describe(self, index: int, covariate: int, segment: int) -> None:
+        """What is known of a row's unit beside its name; rows are described in their order."""
+        _pad(self.covariate, index, NO_COVARIATE)
+        _pad(self.segment, index, OTHER_SEGMENT)
+        self.covariate.append(covariate)
+        self.segment.append(segment)
+
     def __len__(self) -> int:
         return len(self.unit)
 
 
 class OutcomeRows:
-    """Columns of outcomes reported later: by the API, or by a model server in an answer's header."""
+    """Columns of outcomes reported later: by the API, or by a model server in an answer's header.
 
-    __slots__ = ("arm", "asked", "key", "metric", "time", "unit", "value")
+    ``probability`` (millionths; 0 where it was not sampled) is as long as the last row that has one.
+    """
+
+    __slots__ = ("arm", "asked", "key", "metric", "probability", "time", "unit", "value")
 
     def __init__(self) -> None:
+        self.probability = array("I")
         self.unit = array("Q")
         self.metric = array("H")
         self.value = array("q")
@@ -104,6 +134,11 @@ class OutcomeRows:
         self.asked.append(asked)
         self.key.append(key)
         self.arm.append(arm)
+
+    def sampled(self, probability: int) -> None:
+        """The last row is a label that was asked for with this probability, in millionths."""
+        _pad(self.probability, len(self) - 1, CERTAIN)
+        self.probability.append(probability)
 
     def __len__(self) -> int:
         return len(self.unit)
@@ -143,6 +178,11 @@ OUTCOME_COLUMNS = (
     ("ok", "key"),
     ("ox", "arm"),
 )
+# Columns of few runs: where none has a value the column is not there, and each row has the last of these instead.
+Rows = RequestRows | OutcomeRows
+Extras = tuple[tuple[str, str, int], ...]
+REQUEST_EXTRAS: Extras = (("rc", "covariate", NO_COVARIATE), ("rs", "segment", OTHER_SEGMENT))
+OUTCOME_EXTRAS: Extras = (("op", "probability", CERTAIN),)
 
 
 # Times and counts beyond 2^53 are no times and counts, and would overflow where they are added.
@@ -171,22 +211,25 @@ def _octets(column: array[int]) -> bytes:
 
 def encode(entry: Entry) -> dict[str, bytes]:
     """The stream fields of an entry: ``h`` is its head, then one field per column; empty tables have no columns."""
-    head = _Head(
-        FORMAT,
-        entry.writer,
-        entry.seq,
-        entry.epoch,
-        entry.revision,
-        entry.until,
-        entry.base,
-        entry.dropped,
-        entry.names,
-    )
+    extras = _extras(entry.requests, REQUEST_EXTRAS) | _extras(entry.outcomes, OUTCOME_EXTRAS)
+    format_number = FORMAT_EXTENDED if extras else FORMAT
+    head = _Head(format_number, *(getattr(entry, name) for name in _Head.__struct_fields__[1:]))
     fields = {"h": msgspec.msgpack.encode(head)}
     if len(entry.requests):
         fields |= {name: _octets(getattr(entry.requests, column)) for name, column in REQUEST_COLUMNS}
     if len(entry.outcomes):
         fields |= {name: _octets(getattr(entry.outcomes, column)) for name, column in OUTCOME_COLUMNS}
+    return fields | extras
+
+
+def _extras(rows: RequestRows | OutcomeRows, extras: tuple[tuple[str, str, int], ...]) -> dict[str, bytes]:
+    """Those of the optional columns that say something, filled up to the length of the table."""
+    fields = {}
+    for name, column, missing in extras:
+        values: array[int] = getattr(rows, column)
+        if values.count(missing) < len(values):
+            _pad(values, len(rows), missing)
+            fields[name] = _octets(values)
     return fields
 
 
@@ -203,41 +246,42 @@ def decode(fields: Mapping[bytes, bytes]) -> Entry:
         head = _head_decoder.decode(fields[b"h"])
     except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise SpecError([Problem("entry.h", "the head of an entry", str(problem))]) from problem
-    if head.format != FORMAT:
+    if head.format not in (FORMAT, FORMAT_EXTENDED):
+        known = f"{FORMAT} or {FORMAT_EXTENDED}"
         raise SpecError(
-            [Problem("entry.format", str(FORMAT), str(head.format), "a newer writer than this reader?")]
+            [Problem("entry.format", known, str(head.format), "a newer writer than this reader?")]
         )
     requests, outcomes = RequestRows(), OutcomeRows()
     _fill(requests, REQUEST_COLUMNS, fields)
     _fill(outcomes, OUTCOME_COLUMNS, fields)
+    _fill_extras(requests, REQUEST_EXTRAS, fields)
+    _fill_extras(outcomes, OUTCOME_EXTRAS, fields)
     if len(outcomes) and max(outcomes.metric) >= len(head.names):
         raise SpecError([Problem("entry.om", f"indices below {len(head.names)}", str(max(outcomes.metric)))])
-    return Entry(
-        head.writer,
-        head.seq,
-        head.epoch,
-        head.revision,
-        head.until,
-        head.base,
-        head.dropped,
-        requests,
-        outcomes,
-        head.names,
-    )
+    named = {name: getattr(head, name) for name in _Head.__struct_fields__[1:]}
+    return Entry(**named, requests=requests, outcomes=outcomes)
 
 
 def _fill(rows: object, columns: tuple[tuple[str, str], ...], fields: Mapping[bytes, bytes]) -> None:
-    if not any(name.encode() in fields for name, _ in columns):
-        return
-    length = -1
-    for name, column in columns:
-        target: array[int] = getattr(rows, column)
-        octets = fields.get(name.encode(), b"")
-        if len(octets) % target.itemsize:
-            raise SpecError([Problem(f"entry.{name}", "whole values", f"{len(octets)} octets")])
-        target.frombytes(octets)
-        if sys.byteorder == "big":
-            target.byteswap()
-        if length not in (-1, len(target)):
-            raise SpecError([Problem(f"entry.{name}", f"{length} values", str(len(target)))])
-        length = len(target)
+    if any(name.encode() in fields for name, _ in columns):
+        lengths = [_column(rows, name, column, fields.get(name.encode(), b"")) for name, column in columns]
+        for (name, _), length in zip(columns, lengths, strict=True):
+            if length != lengths[0]:
+                raise SpecError([Problem(f"entry.{name}", f"{lengths[0]} values", str(length))])
+
+
+def _fill_extras(rows: Rows, extras: Extras, fields: Mapping[bytes, bytes]) -> None:
+    for name, column, _ in extras:
+        octets = fields.get(name.encode())
+        if octets is not None and (length := _column(rows, name, column, octets)) != len(rows):
+            raise SpecError([Problem(f"entry.{name}", f"{len(rows)} values", str(length))])
+
+
+def _column(rows: object, name: str, column: str, octets: bytes) -> int:
+    target: array[int] = getattr(rows, column)
+    if len(octets) % target.itemsize:
+        raise SpecError([Problem(f"entry.{name}", "whole values", f"{len(octets)} octets")])
+    target.frombytes(octets)
+    if sys.byteorder == "big":
+        target.byteswap()
+    return len(target)

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from router.claims import grid_unit
 from router.health import REPORTED_MARGIN, Health, check, reporting, unequal_reports
-from router.metric import KINDS, Kind, grid_unit
-from router.reading import Moments, Stratum, harm_sign, information, point
+from router.metric import KINDS, Kind
+from router.moments import Moments, frozen_limit
+from router.reading import Stratum, harm_sign, information, point
 
 LEAST_CONTROL_EVENTS = 10  # an absent report means zero only while reports arrive
 TREATMENTS = 1
@@ -129,29 +131,33 @@ def _weigh_metric(
     metric: dict[str, Any], moments: Moments, health: Health, thresholds: Thresholds, run: Mapping[str, Any]
 ) -> dict[str, Any]:
     kind, name = KINDS[metric["kind"]], metric["name"]
-    running = moments.sums(name, kind.running, "r")
-    closed = moments.sums(name, kind.closed, "c")
-    absent = _absence(metric, moments, health)
+    read = {key: kind.reading(metric, key) for key in ("r", "c")}
+    running, closed = (moments.sums(name, read[key], key) for key in ("r", "c"))
+    absent = _absence(metric, moments, health) or _limit_missing(metric, moments, run)
     if absent:
         running = closed = []
     # Earlier attempts with the same treatment go on in the same promotion e-process.
     earlier = [Stratum(*row) for row in run.get("prior", {}).get(name, ())]
-    promoting = [*earlier, *closed] if closed else []
-    tests = {"harm": kind.harm(kind.running, running, metric), **kind.promoting(promoting, metric)}
-    gate = "" if kind.exact else information(kind.closed, promoting, metric).missing
+    promoting_on = kind.promotes_on(metric)
+    present = running if promoting_on == "r" else closed
+    promoting = [*earlier, *present] if present else []
+    tests = {"harm": kind.harm(read["r"], running, metric), **kind.promoting(promoting, metric)}
+    gate = "" if kind.exact(metric) else information(read[promoting_on], promoting, metric).missing
     reported = None
     if metric["absent"] == "missing":
         reported = reporting(moments.reports(name))
         tests |= {"reported": reported["log_e"], "reported_equal": reported["log_e_equal"]}
     harm = max(tests["harm"], run["maxima"].get(name, {}).get("harm", 0.0))
     row = {key: metric[key] for key in ("role", "kind", "better", "margin", "tolerance", "mde")}
+    row |= {"share": kind.share, "relative": bool(metric.get("relative"))}
+    row["beside"] = kind.beside(closed, metric) if kind.beside and closed else {}
     row |= _shown(metric, kind, running, closed, moments, thresholds, run, harmful=harm >= thresholds.harm)
     return row | {
         "log_e": tests,
         "threshold": {"harm": thresholds.harm, "promote": thresholds.promote},
         "gated": bool(gate),
-        "missing": absent or _no_value(running, closed),
-        "promotion_missing": kind.units_missing(promoting) or gate,
+        "missing": absent or _no_value(running, present),
+        "promotion_missing": kind.units_missing(promoting, metric) or gate,
         "reported": reported,
         "sums": {
             "running": [list(s) for s in running],
@@ -169,6 +175,13 @@ def _absence(metric: Mapping[str, Any], moments: Moments, health: Health) -> str
     if events < LEAST_CONTROL_EVENTS:
         return f"{LEAST_CONTROL_EVENTS} reports in control before silence can mean zero (now {events})"
     return "reports to arrive again" if health.silent is None or metric["name"] in health.silent else ""
+
+
+def _limit_missing(metric: Mapping[str, Any], moments: Moments, run: Mapping[str, Any]) -> str:
+    """What a limit that is a quantile of control still waits for; empty once it is frozen."""
+    if not metric.get("quantile") or metric["name"] in run.get("constants", {}):
+        return ""
+    return f"its limit: {frozen_limit(metric, moments).missing or 'it is frozen with this look'}"
 
 
 def _no_value(running: Sequence[Stratum], closed: Sequence[Stratum]) -> str:
@@ -192,10 +205,10 @@ def _shown(
     superiority = run["spec"]["kind"] == "ab" and metric["role"] == "goal"
     unit = grid_unit(metric, "superiority" if superiority else "non_inferiority")
     alpha = 2 * thresholds.alpha_promote
-    interval = None if harmful else kind.interval(kind.closed, closed, metric, unit, alpha)
-    name, reading, key, strata = metric["name"], kind.closed, "c", closed
+    name, reading, key, strata = metric["name"], kind.reading(metric, "c"), "c", closed
+    interval = None if harmful or kind.early(metric) else kind.interval(reading, closed, metric, unit, alpha)
     if interval is None and (running or not closed):
-        reading, key, strata = kind.running, "r", running
+        reading, key, strata = kind.reading(metric, "r"), "r", running
         shown = grid_unit(metric, "harm") if harmful else unit
         interval = kind.interval(reading, strata, metric, shown, alpha) if strata else None
     levels = [reading.level(moments.level_sums(name, reading, key, arm)) for arm in (0, 1)]
@@ -204,7 +217,7 @@ def _shown(
         for side, level in zip(("control", "treatment"), levels, strict=True)
     } | {
         "reading": "closed" if key == "c" else "running",
-        "estimate": point(reading, strata),
+        "estimate": point(reading, strata, metric),
         "interval": list(interval) if interval else None,
     }
 

@@ -14,105 +14,45 @@ from pydantic import Field, ValidationError, model_validator
 from router.bucketing import PPM
 from router.document import Document
 from router.errors import Problem, SpecError, nearest
-from router.quantity import percent_ppm, plain, points, whole
+from router.flag import HEAD_PLACES, OTHER
+from router.metric import KINDS
+from router.metric_keys import Metric
+from router.quantity import Unreadable, error_rate_ppm, percent_ppm, whole
 from router.ramp import DEFAULT_RAMPS, STEP_TIME_MS, STEP_UNITS, coverage_of
-from router.route import Duration, Name, Route, Strict, problems_of, reads, wrong
+from router.route import Duration, Name, Route, Strict, place, problems_of, reads, wrong
 
-HOUR_MS = 3_600_000
-GRACE_MS = 60_000
 DEFAULT_ALPHA = {"canary": (50_000, 10_000), "ab": (50_000, 50_000)}
-SHARE_KINDS = ("proportion", "rare_proportion")
-VALUES = {"proportion": "any", "rare_proportion": "any", "mean": "mean", "ratio": "sum"}
-# The built-in metrics: kind, direction, whether harm must exceed the margin (True) or merely be shown (False).
-BUILT_IN: dict[str, tuple[str, str, bool]] = {
-    "errors": ("rare_proportion", "lower", False),
-    "slow": ("rare_proportion", "lower", True),
-    "refused": ("rare_proportion", "lower", False),
-    "latency": ("mean", "lower", True),
-}
+MOST_SEGMENTS = 20
 
 _T = TypeVar("_T")
 
 Percent = Annotated[int, reads(percent_ppm)]
+ErrorRate = Annotated[int, reads(error_rate_ppm)]
 Whole = Annotated[int, reads(whole)]
-Kind = Literal["proportion", "rare_proportion", "ratio", "mean"]
 
 
-class Metric(Strict):
-    """A goal or a guardrail."""
+def _head_place(value: object) -> tuple[str, str]:
+    """A place that stands in a request's head: reading it never waits for the body."""
+    kind, found = place(value)
+    if kind not in HEAD_PLACES:
+        raise Unreadable(f"one of {', '.join(f'{name}:NAME' for name in HEAD_PLACES)}", value)
+    return kind, found
 
-    metric: Name
-    kind: Kind | None = None
-    better: Literal["lower", "higher"] | None = None
-    mde: str | None = None
-    margin: str | None = None
-    tolerance: str | None = None
-    window: Duration = HOUR_MS
-    grace: Duration = GRACE_MS
-    absent: Literal["zero", "missing"] | None = None
-    value: Literal["any", "first", "last", "sum", "mean"] | None = None
-    over: Duration | None = None
+
+HeadPlace = Annotated[tuple[str, str], reads(_head_place)]
+
+
+class SegmentsModel(Strict):
+    """Where a unit's segment stands, and the segments that are strata of their own."""
+
+    from_: Annotated[HeadPlace, Field(alias="from")]
+    values: Annotated[list[Name], Field(min_length=1, max_length=MOST_SEGMENTS)]
 
     @model_validator(mode="after")
-    def _complete(self) -> Metric:
-        built_in = BUILT_IN.get(self.metric)
-        if built_in is None and (self.kind is None or self.better is None):
-            hint = nearest(self.metric, BUILT_IN)
-            raise wrong("kind and better for a metric that is not built in", repr(self.metric), hint)
-        if built_in is not None and (
-            self.kind not in (None, built_in[0]) or self.better not in (None, built_in[1])
-        ):
-            raise wrong(
-                f"built-in {self.metric} to be {built_in[0]}, better {built_in[1]}",
-                "another kind or direction",
-            )
-        if (self.metric == "slow") != (self.over is not None):
-            raise wrong("'over' for slow, and for slow only", "none" if self.metric == "slow" else "one")
-        if self.metric == "latency" and self.value not in (None, "mean"):
-            raise wrong("latency to be a mean", repr(self.value))
-        for quantity in ("mde", "margin", "tolerance"):
-            self._difference(quantity)
+    def _once(self) -> SegmentsModel:
+        if len(set(self.values)) != len(self.values) or OTHER in self.values:
+            raise wrong(f"each segment once, and none named {OTHER!r}", ", ".join(self.values))
         return self
-
-    def _kind(self) -> str:
-        return self.kind or BUILT_IN[self.metric][0]
-
-    def _difference(self, quantity: str) -> float | None:
-        text = getattr(self, quantity)
-        if text is None:
-            return None
-        reader = points if self._kind() in SHARE_KINDS else plain
-        try:
-            value = reader(text)
-        except ValueError as problem:
-            raise wrong(f"{quantity}: {getattr(problem, 'expected', '')}", repr(text)) from problem
-        if value <= 0 and quantity != "tolerance":
-            raise wrong(f"{quantity} above 0", repr(text))
-        return value
-
-    def spec(self, role: str) -> dict[str, Any]:
-        """The metric as a run keeps it."""
-        kind = self._kind()
-        built_in = BUILT_IN.get(self.metric)
-        mde, margin, tolerance = (self._difference(name) for name in ("mde", "margin", "tolerance"))
-        margin = margin if margin is not None else mde
-        if tolerance is None:
-            tolerance = margin if built_in is not None and built_in[2] else 0.0
-        return {
-            "name": self.metric,
-            "role": role,
-            "kind": kind,
-            "better": self.better or (built_in[1] if built_in else "lower"),
-            "mde": mde if mde is not None else margin,
-            "margin": margin,
-            "tolerance": tolerance,
-            "window_ms": self.window,
-            "grace_ms": self.grace,
-            "absent": self.absent or ("zero" if built_in else "missing"),
-            "value": self.value or VALUES[kind],
-            "over_ms": self.over,
-            "builtin": built_in is not None,
-        }
 
 
 class Step(Strict):
@@ -126,8 +66,8 @@ class Step(Strict):
 class Alpha(Strict):
     """The error rates of promotion and of harm."""
 
-    promote: Percent | None = None
-    harm: Percent | None = None
+    promote: ErrorRate | None = None
+    harm: ErrorRate | None = None
 
 
 class Experiment(Strict):
@@ -146,12 +86,14 @@ class Experiment(Strict):
     deadline: Duration | None = None
     at_deadline: Literal["hold", "rollback"] = "hold"
     attempt: Whole = 1
+    covariate: HeadPlace | None = None
+    segments: SegmentsModel | None = None
 
     @model_validator(mode="after")
     def _coherent(self) -> Experiment:
         if self.control == self.treatment:
             raise wrong("a treatment other than the control", repr(self.treatment))
-        names = [self.goal.metric, *(guardrail.metric for guardrail in self.guardrails)]
+        names = [metric.metric for metric in self.metrics()]
         if len(set(names)) != len(names):
             raise wrong("each metric once", ", ".join(names))
         if self.goal.mde is None:
@@ -161,6 +103,9 @@ class Experiment(Strict):
                 raise wrong(
                     f"a margin for guardrail {guardrail.metric}", "none", "how much harm may remain unproven"
                 )
+        if self.covariate is not None and not any(metric.row().adjusted for metric in self.metrics()):
+            adjusted = ", ".join(kind.name for kind in KINDS.values() if kind.adjusted)
+            raise wrong(f"a metric that a covariate adjusts ({adjusted})", "none of these kinds")
         self._check_ramp([step.traffic for step in self.steps()])
         return self
 
@@ -177,6 +122,10 @@ class Experiment(Strict):
             raise wrong(
                 "a largest step that leaves the control at least a tenth", f"{shares[-1] / 10_000:g}%"
             )
+
+    def metrics(self) -> list[Metric]:
+        """The goal, then the guardrails."""
+        return [self.goal, *self.guardrails]
 
     def steps(self) -> list[Step]:
         """The ramp with every default filled in."""
@@ -195,7 +144,11 @@ class Experiment(Strict):
         steps = self.steps()
         lane = steps[-1].traffic * PPM // self.traffic
         promote, harm = DEFAULT_ALPHA[self.kind]
-        metrics = [self.goal.spec("goal"), *(guardrail.spec("guardrail") for guardrail in self.guardrails)]
+        roles = ["goal", *("guardrail" for _ in self.guardrails)]
+        metrics = [
+            metric.spec(role, covariate=self.covariate is not None)
+            for metric, role in zip(self.metrics(), roles, strict=True)
+        ]
         return {
             "experiment": self.experiment,
             "route": self.route,
@@ -224,7 +177,17 @@ class Experiment(Strict):
                 for step in steps
             ],
             "metrics": metrics,
+            **self._attributes(),
         }
+
+    def _attributes(self) -> dict[str, Any]:
+        """What is read of a request beside its unit; nothing is kept of what is not declared."""
+        kept: dict[str, Any] = {}
+        if self.covariate is not None:
+            kept["covariate"] = list(self.covariate)
+        if self.segments is not None:
+            kept["segments"] = {"from": list(self.segments.from_), "values": list(self.segments.values)}
+        return kept
 
 
 def parse_documents(

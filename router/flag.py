@@ -19,8 +19,12 @@ Role = Literal["control", "treatment"]
 OnMissing = Literal["control", "error", "mint-cookie"]
 Expose = Literal["all", "id", "none"]
 UNIT_PLACES = ("header", "cookie", "query", "json", "request")
+# Places beside the unit's that an experiment may read: all in the head, so that no request waits for its body.
+HEAD_PLACES = ("header", "cookie", "query")
 LARGEST_COUNT = 2**32 - 1  # revisions and epochs have 32 bits in a decision id
 MOST_LANES = 64  # the arm index has 6 bits in an event
+OTHER = "other"  # units whose segment is none of the declared ones
+MOST_SEGMENTS = 255  # a segment has 8 bits in an event
 
 
 class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +41,20 @@ class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.share * coverage // PPM if self.state == "open" else 0
 
 
+class Attributes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an experiment reads of a request beside its unit, and keeps with the exposure.
+
+    Attributes:
+        covariate: place of a number known before the exposure.
+        segments: place of the unit's segment.
+        values: the declared segments, in the order of their numbers 1, 2, 3 …; 0 is any other.
+    """
+
+    covariate: tuple[str, str] | None = None
+    segments: tuple[str, str] | None = None
+    values: tuple[str, ...] = ()
+
+
 class RunningExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One run on a route: its lanes (treatments first, control last) and how far they are filled."""
 
@@ -49,6 +67,7 @@ class RunningExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     traffic: int = PPM
     slow_ms: int | None = None
     ttl_ms: int = 0
+    attributes: Attributes | msgspec.UnsetType = msgspec.UNSET  # absent from the stored form of all others
 
     def arm_index(self, arm: str) -> int:
         """0 for control, 1 and up for treatments, -1 for an arm without a lane."""
@@ -212,6 +231,8 @@ def _contradictions(flag: Flag) -> Iterator[Problem]:
         yield Problem("experiments", "at most one experiment on a route", str(len(flag.experiments)))
     for experiment in flag.experiments:
         yield from _experiment_contradictions(experiment, names)
+        if experiment.attributes is not msgspec.UNSET:
+            yield from _attribute_contradictions(f"experiments.{experiment.run}", experiment.attributes)
 
 
 def _request_contradictions(flag: Flag) -> Iterator[Problem]:
@@ -247,3 +268,11 @@ def _experiment_contradictions(experiment: RunningExperiment, names: list[str]) 
         edge = lane.start + lane.share
     if edge > PPM:
         yield Problem(f"{at}.lanes", f"lanes within {PPM}", str(edge))
+
+
+def _attribute_contradictions(at: str, attributes: Attributes) -> Iterator[Problem]:
+    for place in (attributes.covariate, attributes.segments):
+        if place is not None and place[0] not in HEAD_PLACES:
+            yield Problem(f"{at}.attributes", f"one of {', '.join(HEAD_PLACES)}", repr(place[0]))
+    if len(attributes.values) > MOST_SEGMENTS:
+        yield Problem(f"{at}.attributes.values", f"at most {MOST_SEGMENTS}", str(len(attributes.values)))

@@ -1,206 +1,294 @@
 """Metric kinds: how the sums of two arms are compared, and by which tests.
 
-One row of KINDS owns everything about a kind: its two readings, its interval and its four tests. Harm reads *running*
-sums (windows still open count); promotion reads *closed* ones. The file's ``kind`` picks the row, never the data.
+One row of KINDS owns everything about a kind: its readings, its interval and its four tests, and what a file and an
+outcome may say. Harm reads *running* sums (windows still open count); promotion reads *closed* ones. The file's ``kind``
+picks the row, never the data. The tests themselves stand in ``router.claims``.
 
 To add a kind: one row, its cases in tests/router/test_metric.py, its line in config/README.md.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from router.reading import BINARY, MEAN, RATIO, SHARE_OF_REPORTS, Reading, Stratum, harm_sign, information
-from stats import evalues, intervals
+from router import claims
+from router.claims import Shown, Test, arm_counts
+from router.outcome import CATEGORY, COUNT, NUMBER, SHARE, TRUTH, Takes
+from router.reading import (
+    ADJUSTED_MEAN,
+    BINARY,
+    CATEGORIES,
+    COUNTS,
+    FIRST_EVENTS,
+    MEAN,
+    RATIO,
+    SHARE_OF_REPORTS,
+    Reading,
+    Stratum,
+)
 
 CONTINUOUS_UNITS = 1000  # per arm over all strata before a continuous metric may promote
+RARE_QUANTILE = 0.9  # from here on few units exceed a baseline's quantile, and the exact tests see more
+
+Metric = Mapping[str, Any]
 
 
-def grid_unit(metric: dict[str, Any], test: str) -> float:
-    """The effect a grid is centred on: MDE, margin, or for harm what lies between tolerance and margin."""
-    if test == "harm":
-        between = metric["margin"] - metric["tolerance"]
-        return float(between if between > 0 else metric["margin"])
-    return float(metric["margin"] if test == "non_inferiority" else metric["mde"])
+# Ways in which several reports of one unit become its value, the default first.
+ANY = ("any", "first", "last", "sum", "mean", "largest")
+AVERAGE = ("mean", "any", "first", "last", "sum", "largest")
+SUM = ("sum", "any", "first", "last", "mean", "largest")
+LARGEST = ("largest", "first", "last", "sum", "mean")
 
 
-def clt_harm(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
-    """H0: harm <= tolerance, by the MDE grid."""
-    info = information(reading, strata, metric)
-    return evalues.mde_grid(info.a, info.b, metric["tolerance"], grid_unit(metric, "harm"))
+def always(metric: Metric) -> bool:
+    """Exact whatever the file says."""
+    return True
 
 
-def clt_non_inferiority(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
-    """H0: harm >= margin, by the MDE grid."""
-    info = information(reading, strata, metric)
-    return evalues.mde_grid(info.a, -info.b, -metric["margin"], grid_unit(metric, "non_inferiority"))
+def never(metric: Metric) -> bool:
+    """Asymptotic whatever the file says."""
+    return False
 
 
-def clt_superiority(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
-    """H0: benefit <= 0, by the MDE grid."""
-    info = information(reading, strata, metric)
-    return evalues.mde_grid(info.a, -info.b, 0.0, grid_unit(metric, "superiority"))
+def if_relative(metric: Metric) -> bool:
+    """Exact for ratios of rates; a difference of rates stands behind a gate."""
+    return bool(metric.get("relative"))
 
 
-def clt_futility(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
-    """H0: benefit >= MDE, by the MDE grid."""
-    info = information(reading, strata, metric)
-    return evalues.mde_grid(info.a, info.b, -metric["mde"], grid_unit(metric, "futility"))
-
-
-RECIPROCALS = tuple(1 / r for r in evalues.HARM_RATIOS)
-
-
-def _events(strata: Sequence[Stratum]) -> list[tuple[int, int, float]]:
-    return [(s.control[1], s.treatment[1], s.share) for s in strata]
-
-
-def rare_harm(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
-    """Any harm: the exact conditional test. Harm above an absolute tolerance: the gated grid on the difference.
-
-    The conditional test knows ratios only, and no ratio bounds a difference; so a tolerance above 0 needs the
-    difference itself, which speaks behind its gate.
-    """
-    if metric["tolerance"] > 0:
-        return clt_harm(reading, strata, metric)
-    ratios = evalues.HARM_RATIOS if metric["better"] == "lower" else RECIPROCALS
-    return evalues.rate_ratio(_events(strata), ratios)
-
-
-def _counts(strata: Sequence[Stratum], arm: int) -> tuple[int, int]:
-    sums = [stratum.arms[arm] for stratum in strata]
-    return sum(row[0] for row in sums), sum(row[1] for row in sums)
-
-
-def _shown_below(strata: Sequence[Stratum], arm: int, margin: float, grid: float) -> float:
-    """One arm's rate exceeds the other's by less than ``margin``: the zero-errors rule on that arm, and the grid."""
-    if margin >= 1:
-        return grid
-    n, x = _counts(strata, arm)
-    return evalues.average([evalues.rare_below_margin(n, x, margin), grid])
-
-
-def rare_non_inferiority(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
-    """The zero-errors rule and the gated grid, averaged; a gated grid counts as e = 1.
-
-    The rule reads the arm whose rate would have to be at least the margin: the treatment where lower is better, the
-    control where higher is.
-    """
-    arm = 1 if metric["better"] == "lower" else 0
-    return _shown_below(strata, arm, metric["margin"], clt_non_inferiority(reading, strata, metric))
-
-
-def rare_futility(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
-    """H0: benefit >= MDE, as non-inferiority with the arms exchanged."""
-    arm = 0 if metric["better"] == "lower" else 1
-    return _shown_below(strata, arm, metric["mde"], clt_futility(reading, strata, metric))
-
-
-def rare_superiority(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
-    """Fewer (or, where higher is better, more) events: the exact conditional test."""
-    ratios = RECIPROCALS if metric["better"] == "lower" else evalues.HARM_RATIOS
-    return evalues.rate_ratio(_events(strata), ratios)
-
-
-def clt_interval(
-    reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any], unit: float, alpha: float
-) -> tuple[float, float] | None:
-    """The confidence sequence of the effect, by inverting the additive grid; None behind the gate."""
-    info = information(reading, strata, metric)
-    if not info.open:
-        return None
-    return intervals.mde_grid(info.a, info.b * harm_sign(metric), unit, alpha)
-
-
-def rare_interval(
-    reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any], unit: float, alpha: float
-) -> tuple[float, float] | None:
-    """The confidence sequence of a difference of rare shares; it needs no gate.
-
-    The edge of benefit inverts the non-inferiority test. The edge of harm inverts the same function with the arms
-    exchanged, at half its alpha; the other half goes to the exact conditional test, which when it rejects "no more
-    events" lifts that edge to 0.
-    """
-    if not strata:
-        return None
-    info, sign = information(reading, strata, metric), harm_sign(metric)
-    worse, other = (1, 0) if sign > 0 else (0, 1)
-    most = intervals.rare_excess_bound(*_counts(strata, worse), info.a, info.b, unit, alpha / 2)
-    least = -intervals.rare_excess_bound(*_counts(strata, other), info.a, -info.b, unit, alpha / 4)
-    ratios = evalues.HARM_RATIOS if sign > 0 else RECIPROCALS
-    if least < 0 <= most and evalues.rate_ratio(_events(strata), ratios) >= math.log(4 / alpha):
-        least = 0.0
-    return (least, most) if sign > 0 else (-most, -least)
-
-
-Test = Callable[[Reading, Sequence[Stratum], dict[str, Any]], float]
-Shown = Callable[[Reading, Sequence[Stratum], dict[str, Any], float, float], tuple[float, float] | None]
+def beyond_a_far_quantile(metric: Metric) -> bool:
+    """Exact where few units exceed the limit, or nobody has said how many do."""
+    return bool(metric.get("quantile", 1.0) >= RARE_QUANTILE)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of metric: its two readings, its tests and its interval.
+    """One kind of metric: its readings, its tests and its interval.
 
-    ``exact`` kinds speak without a gate; ``units`` of each arm with a closed window must be there before a promotion.
+    Kinds that are ``exact`` for a metric speak without a gate; of all others ``units`` of each arm with a closed window
+    must be there before a promotion. ``early``: promotion too reads running sums. ``beside`` is shown with the metric
+    and decides nothing. Closed values also go into a histogram where ``quantiles`` are shown or frozen.
+
+    What y is counted over (``per``): the unit, its reports, its requests or, for a first event, its age. A ``settled``
+    kind has the same value running and closed; all others run as a ratio of sums over reports.
+
+    What its file may say: a ``share`` has its differences in percentage points. ``values`` are the ways in which several
+    reports of one unit become its value, ``absent`` what no report may mean, the first of each by default. ``keys``
+    belong to it alone, and of each tuple of ``required`` just one is written. ``only_relative`` kinds know no difference
+    but a share of control's level. ``adjusted`` is its reading of closed windows with a covariate, ``weighted`` the one
+    of sampled labels.
     """
 
     name: str
     about: str
     running: Reading
     closed: Reading
-    harm: Test = clt_harm
-    non_inferiority: Test = clt_non_inferiority
-    superiority: Test = clt_superiority
-    futility: Test = clt_futility
-    interval: Shown = clt_interval
-    exact: bool = False
+    harm: Test = claims.grid_harm
+    non_inferiority: Test = claims.grid_non_inferiority
+    superiority: Test = claims.grid_superiority
+    futility: Test = claims.grid_futility
+    interval: Shown = claims.grid_interval
+    beside: Callable[[Sequence[Stratum], Metric], dict[str, Any]] | None = None
+    exact: Callable[[Metric], bool] = never
     units: int = 0
+    early: Callable[[Metric], bool] = never
+    per: str = "unit"
+    settled: bool = False
+    quantiles: bool = False
+    share: bool = False
+    takes: Takes = NUMBER
+    values: tuple[str, ...] = AVERAGE
+    absent: tuple[str, ...] = ("missing", "zero")
+    keys: tuple[str, ...] = ()
+    required: tuple[tuple[str, ...], ...] = ()
+    only_relative: bool = False
+    adjusted: Reading | None = None
+    weighted: Reading | None = None
 
-    def promoting(self, strata: Sequence[Stratum], metric: dict[str, Any]) -> dict[str, float]:
-        """The tests that may promote, on closed windows; all 0 while an arm has fewer units than promotion asks."""
-        if self.units_missing(strata):
+    def reading(self, metric: Metric, key: str) -> Reading:
+        """How a metric of this kind is summed: ``r`` running, ``c`` closed."""
+        if metric.get("sampled") and self.weighted is not None:
+            return self.weighted
+        if key == "r":
+            return self.running
+        return self.adjusted if metric.get("covariate") and self.adjusted is not None else self.closed
+
+    def promoting(self, strata: Sequence[Stratum], metric: Metric) -> dict[str, float]:
+        """The tests that may promote; all 0 while an arm has fewer units than promotion asks."""
+        if self.units_missing(strata, metric):
             return dict.fromkeys(("non_inferiority", "superiority", "futility"), 0.0)
+        reading = self.reading(metric, self.promotes_on(metric))
         return {
-            "non_inferiority": self.non_inferiority(self.closed, strata, metric),
-            "superiority": self.superiority(self.closed, strata, metric),
-            "futility": self.futility(self.closed, strata, metric),
+            "non_inferiority": self.non_inferiority(reading, strata, metric),
+            "superiority": self.superiority(reading, strata, metric),
+            "futility": self.futility(reading, strata, metric),
         }
 
-    def units_missing(self, strata: Sequence[Stratum]) -> str:
+    def promotes_on(self, metric: Metric) -> str:
+        """Which sums a promotion reads."""
+        return "r" if self.early(metric) else "c"
+
+    def units_missing(self, strata: Sequence[Stratum], metric: Metric) -> str:
         """What a promotion still waits for, in words."""
-        least = min(_counts(strata, arm)[0] for arm in (0, 1))
-        return (
-            f"{self.units} units with a closed window in each arm (now {least})" if least < self.units else ""
-        )
+        units = 0 if self.exact(metric) else self.units
+        least = min(arm_counts(strata, arm)[0] for arm in (0, 1))
+        return f"{units} units with a closed window in each arm (now {least})" if least < units else ""
 
 
-KINDS: dict[str, Kind] = {
-    kind.name: kind
-    for kind in (
-        Kind(
-            "proportion",
-            "share of units with the event; for shares of 5 % and more",
-            SHARE_OF_REPORTS,
-            BINARY,
-        ),
-        Kind(
-            "rare_proportion",
-            "share of units with at least one event; for rare events such as errors",
-            BINARY,
-            BINARY,
-            rare_harm,
-            rare_non_inferiority,
-            rare_superiority,
-            rare_futility,
-            rare_interval,
-            exact=True,
-        ),
-        Kind("mean", "average over units of a number per unit", RATIO, MEAN, units=CONTINUOUS_UNITS),
-        Kind(
-            "ratio", "sum of values over number of reports, over units", RATIO, RATIO, units=CONTINUOUS_UNITS
-        ),
-    )
-}
+RARE_TESTS = (
+    claims.rare_harm,
+    claims.rare_non_inferiority,
+    claims.rare_superiority,
+    claims.rare_futility,
+    claims.rare_interval,
+)
+COUNT_TESTS = (
+    claims.count_harm,
+    claims.count_non_inferiority,
+    claims.count_superiority,
+    claims.count_futility,
+    claims.count_interval,
+)
+FAR_TESTS = (
+    claims.by_case(beyond_a_far_quantile, claims.rare_harm, claims.grid_harm),
+    claims.by_case(beyond_a_far_quantile, claims.rare_non_inferiority, claims.grid_non_inferiority),
+    claims.by_case(beyond_a_far_quantile, claims.rare_superiority, claims.grid_superiority),
+    claims.by_case(beyond_a_far_quantile, claims.rare_futility, claims.grid_futility),
+    claims.by_case(beyond_a_far_quantile, claims.rare_interval, claims.grid_interval),
+)
+
+_ROWS = (
+    Kind(
+        "proportion",
+        "share of units with the event; for shares of 5 % and more",
+        SHARE_OF_REPORTS,
+        BINARY,
+        share=True,
+        takes=TRUTH,
+        values=ANY,
+        keys=("sampled",),
+        weighted=SHARE_OF_REPORTS,
+    ),
+    Kind(
+        "rare_proportion",
+        "share of units with at least one event; for rare events such as errors",
+        BINARY,
+        BINARY,
+        *RARE_TESTS,
+        exact=always,
+        settled=True,
+        share=True,
+        takes=TRUTH,
+        values=ANY,
+    ),
+    Kind(
+        "rate",
+        "events per request of the unit; counts that do not come in bursts from one unit",
+        COUNTS,
+        COUNTS,
+        *COUNT_TESTS,
+        exact=if_relative,
+        units=CONTINUOUS_UNITS,
+        per="requests",
+        settled=True,
+        takes=COUNT,
+        values=("sum",),
+        absent=("zero",),
+    ),
+    Kind(
+        "mean",
+        "average over units of a number per unit",
+        RATIO,
+        MEAN,
+        units=CONTINUOUS_UNITS,
+        quantiles=True,
+        keys=("sampled",),
+        adjusted=ADJUSTED_MEAN,
+        weighted=RATIO,
+    ),
+    Kind(
+        "winsorised_mean",
+        "average of a number per unit, where values beyond a cap count as the cap; for heavy tails",
+        RATIO,
+        MEAN,
+        units=CONTINUOUS_UNITS,
+        quantiles=True,
+        keys=("cap",),
+        required=(("cap",),),
+        adjusted=ADJUSTED_MEAN,
+    ),
+    Kind(
+        "ratio",
+        "sum of values over number of reports, over units",
+        RATIO,
+        RATIO,
+        units=CONTINUOUS_UNITS,
+        per="reports",
+        values=SUM,
+        keys=("sampled",),
+        weighted=RATIO,
+    ),
+    Kind(
+        "edit_rate",
+        "sum of values from 0 to 1 (what part of an answer was changed) over number of reports, over units",
+        RATIO,
+        RATIO,
+        units=CONTINUOUS_UNITS,
+        per="reports",
+        share=True,
+        takes=SHARE,
+        values=("sum",),
+        keys=("sampled",),
+        weighted=RATIO,
+    ),
+    Kind(
+        "exceedance",
+        "share of units whose value lies above a limit: a fixed one, or a quantile of control frozen early in the run",
+        BINARY,
+        BINARY,
+        *FAR_TESTS,
+        exact=beyond_a_far_quantile,
+        settled=True,
+        quantiles=True,
+        share=True,
+        values=LARGEST,
+        absent=("missing",),
+        keys=("over", "quantile"),
+        required=(("over", "quantile"),),
+    ),
+    Kind(
+        "rating",
+        "mean of ratings 1, 2, 3 … by units, the win probability beside it",
+        RATIO,
+        CATEGORIES,
+        beside=claims.win_probability,
+        units=CONTINUOUS_UNITS,
+        takes=CATEGORY,
+        values=("last", "first"),
+        absent=("missing",),
+        keys=("scale",),
+    ),
+    Kind(
+        "time_to_event",
+        "hazard of a unit's first event inside its window, read without waiting for the window",
+        BINARY,
+        FIRST_EVENTS,
+        claims.count_harm,
+        claims.by_case(claims.is_log_rank, claims.log_rank_non_inferiority, claims.count_non_inferiority),
+        claims.by_case(claims.is_log_rank, claims.log_rank_superiority, claims.count_superiority),
+        claims.by_case(claims.is_log_rank, claims.log_rank_futility, claims.count_futility),
+        claims.count_interval,
+        exact=always,
+        early=claims.is_converters,
+        per="age",
+        settled=True,
+        share=True,
+        takes=TRUTH,
+        values=("first",),
+        absent=("zero",),
+        keys=("test",),
+        only_relative=True,
+    ),
+)
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ROWS}

@@ -13,6 +13,7 @@ from router.bucketing import PPM
 
 UNITS_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?) ?([a-z%]+)")
+LARGEST_LIFT = 100
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -47,6 +48,14 @@ def percent_ppm(value: object) -> int:
     return int(result)
 
 
+def error_rate_ppm(value: object) -> int:
+    """``5%`` as parts per million: below 25%, since an interval errs on both sides and twice a rate is below a half."""
+    result = percent_ppm(value)
+    if result >= PPM // 4:
+        raise Unreadable("an error rate below 25%", value)
+    return result
+
+
 def points(value: object) -> float:
     """``2 pp`` as 0.02: a difference of two shares."""
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
@@ -63,6 +72,25 @@ def plain(value: object) -> float:
     if not isinstance(value, str) or _NUMBER.fullmatch(value) is None:
         raise Unreadable("a number such as '0.5', in the metric's own unit", value)
     return float(value)
+
+
+def fraction(value: object) -> float:
+    """``99 %`` as 0.99: a share strictly between nothing and all."""
+    result = percent_ppm(value) / PPM
+    if result >= 1:
+        raise Unreadable("a percentage below 100%", value)
+    return result
+
+
+def lift(value: object) -> float:
+    """``5 %`` as 0.05: a difference as a share of control's level; beyond 100 % it is more than double."""
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2] != "%":
+        raise Unreadable("a share of control's level such as '5 %'", value)
+    result = float(Decimal(match[1]) / 100)
+    if result > LARGEST_LIFT:
+        raise Unreadable(f"at most {LARGEST_LIFT * 100:g} %", value)
+    return result
 
 
 def whole(value: object) -> int:

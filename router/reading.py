@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from router.events import FIXED_POINT
-from stats.estimates import (
-    Estimate,
-    mean_difference,
-    proportion_difference,
-    ratio_difference,
-    share_ratio_difference,
-)
-from stats.moments import Totals, sample
+from stats import cuped, means, proportions, ratios
+from stats.estimates import Estimate
+from stats.moments import Sample, sample
+from stats.pairs import Totals
+from stats.strata import Information, gather
 
 Sums = Sequence[int]
 
@@ -47,12 +44,16 @@ class Level(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One way to sum units up: names of the sums, a unit's part of them, the level of an arm, the effect of two."""
+    """One way to sum units up: names of the sums, a unit's part of them, the level of an arm, the effect of two.
+
+    The first sum counts units. A part is made of a unit's value: fixed-point y, and n, what y is counted over; a third
+    number where the reading says so. An effect is treatment minus ``factor`` times control.
+    """
 
     names: tuple[str, ...]
-    part: Callable[[int, int], tuple[int, ...]]
+    part: Callable[..., tuple[int, ...]]
     level: Callable[[Sums], Level]
-    effect: Callable[[Sums, Sums], Estimate | None]
+    effect: Callable[[Sums, Sums, float], Estimate]
 
 
 def _binary_part(y: int, n: int) -> tuple[int, ...]:
@@ -60,12 +61,12 @@ def _binary_part(y: int, n: int) -> tuple[int, ...]:
 
 
 def _binary_level(sums: Sums) -> Level:
-    n, x = sums
+    n, x = sums[:2]
     return Level(n, x / n if n else None, x)
 
 
-def _binary_effect(control: Sums, treatment: Sums) -> Estimate | None:
-    return proportion_difference(control[0], control[1], treatment[0], treatment[1])
+def _binary_effect(control: Sums, treatment: Sums, factor: float) -> Estimate:
+    return proportions.difference(control[0], control[1], treatment[0], treatment[1], factor)
 
 
 def _mean_part(y: int, n: int) -> tuple[int, ...]:
@@ -73,12 +74,26 @@ def _mean_part(y: int, n: int) -> tuple[int, ...]:
 
 
 def _mean_level(sums: Sums) -> Level:
-    n, sx, _ = sums
+    n, sx = sums[:2]
     return Level(n, sx / (n * FIXED_POINT) if n else None)
 
 
-def _mean_effect(control: Sums, treatment: Sums) -> Estimate | None:
-    return mean_difference(sample(*control), sample(*treatment))
+def _mean_effect(control: Sums, treatment: Sums, factor: float) -> Estimate:
+    return means.difference(sample(*control), sample(*treatment), factor)
+
+
+def _adjusted_part(y: int, n: int, x: int | None) -> tuple[int, ...]:
+    return (1, y, y * y, 0, 0, 0, 0, 0, 0) if x is None else (1, y, y * y, 1, x, y, x * x, x * y, y * y)
+
+
+def _adjusted_arm(sums: Sums) -> cuped.Arm:
+    n, sy, syy, *present = sums
+    with_x = Totals(*present)
+    return cuped.Arm(with_x, (n - with_x.n, sy - with_x.sy, syy - with_x.syy))
+
+
+def _adjusted_effect(control: Sums, treatment: Sums, factor: float) -> Estimate:
+    return cuped.difference(_adjusted_arm(control), _adjusted_arm(treatment), factor)
 
 
 def _ratio_part(y: int, n: int) -> tuple[int, ...]:
@@ -90,32 +105,69 @@ def _ratio_level(sums: Sums) -> Level:
     return Level(n, sy / (sx * FIXED_POINT) if sx else None)
 
 
-def _ratio_effect(control: Sums, treatment: Sums) -> Estimate | None:
-    return ratio_difference(Totals(*control), Totals(*treatment))
+def _ratio_effect(control: Sums, treatment: Sums, factor: float) -> Estimate:
+    return ratios.difference(Totals(*control), Totals(*treatment), factor)
 
 
-def _share_effect(control: Sums, treatment: Sums) -> Estimate | None:
-    return share_ratio_difference(Totals(*control), Totals(*treatment))
+def _share_effect(control: Sums, treatment: Sums, factor: float) -> Estimate:
+    return ratios.share_difference(Totals(*control), Totals(*treatment), factor)
 
 
+def _counts_level(sums: Sums) -> Level:
+    n, sx, sy = sums[:3]
+    return Level(n, sy / (sx * FIXED_POINT) if sx else None, sy // FIXED_POINT)
+
+
+def _category_part(y: int, n: int) -> tuple[int, ...]:
+    part = [0] * (MOST_CATEGORIES + 1)
+    part[0] = part[y // FIXED_POINT] = 1
+    return tuple(part)
+
+
+def _scores(sums: Sums) -> Sample:
+    """Mean and variance of categories 1, 2, 3 …, exactly."""
+    squares = sum(score * score * count for score, count in enumerate(sums[1:], start=1))
+    total = sum(score * count for score, count in enumerate(sums[1:], start=1))
+    return sample(sums[0], total, squares, scale=1)
+
+
+def _category_level(sums: Sums) -> Level:
+    return Level(sums[0], _scores(sums).mean if sums[0] else None)
+
+
+def _category_effect(control: Sums, treatment: Sums, factor: float) -> Estimate:
+    return means.difference(_scores(control), _scores(treatment), factor)
+
+
+def _age_part(y: int, n: int) -> tuple[int, ...]:
+    part = [1] + [0] * (AGES + 1)
+    if y > 0:
+        part[1] = part[n + 2] = 1
+    return tuple(part)
+
+
+MOST_CATEGORIES = 10  # of a rating
+AGES = 20  # equal parts of a window, in which first events are counted
 RATIO_NAMES = ("n", "sx", "sy", "sxx", "sxy", "syy")
+ADJUSTED_NAMES = ("n", "sy", "syy", "m", "mx", "my", "mxx", "mxy", "myy")
+
 BINARY = Reading(("n", "x"), _binary_part, _binary_level, _binary_effect)
 MEAN = Reading(("n", "sx", "sxx"), _mean_part, _mean_level, _mean_effect)
+# A third number: the unit's covariate in fixed point, None without one. m counts the units that have it.
+ADJUSTED_MEAN = Reading(ADJUSTED_NAMES, _adjusted_part, _mean_level, _adjusted_effect)
 RATIO = Reading(RATIO_NAMES, _ratio_part, _ratio_level, _ratio_effect)
 SHARE_OF_REPORTS = Reading(RATIO_NAMES, _ratio_part, _ratio_level, _share_effect)
-
-
-class Information(NamedTuple):
-    """A and B of METHODS: the sums over strata of 1/se^2 and of harm/se^2, gated strata left out."""
-
-    a: float
-    b: float
-    missing: str
-
-    @property
-    def open(self) -> bool:
-        """Whether any stratum may speak."""
-        return self.a > 0
+COUNTS = Reading(RATIO_NAMES, _ratio_part, _counts_level, _ratio_effect)
+CATEGORIES = Reading(
+    ("n", *(f"c{score}" for score in range(1, MOST_CATEGORIES + 1))),
+    _category_part,
+    _category_level,
+    _category_effect,
+)
+# n is the part of the window in which the first event came; it is read only where there was one.
+FIRST_EVENTS = Reading(
+    ("n", "x", *(f"a{age}" for age in range(AGES))), _age_part, _binary_level, _binary_effect
+)
 
 
 def harm_sign(metric: Mapping[str, Any]) -> int:
@@ -123,92 +175,42 @@ def harm_sign(metric: Mapping[str, Any]) -> int:
     return 1 if metric["better"] == "lower" else -1
 
 
-def information(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> Information:
-    """Evidence adds over strata before mixing; a stratum speaks only behind its own gate."""
-    sign = harm_sign(metric)
-    a = b = 0.0
-    missing = "" if strata else "units in both arms"
-    for stratum in strata:
-        estimate = reading.effect(stratum.control, stratum.treatment)
-        if estimate is None:
-            missing = missing or "a difference that varies"
-        elif not estimate.open:
-            missing = missing or estimate.missing
-        else:
-            a += estimate.information
-            b += estimate.information * estimate.effect * sign
-    return Information(a, b, "" if a > 0 else missing)
+def information(
+    reading: Reading, strata: Sequence[Stratum], metric: Mapping[str, Any], factor: float = 1.0
+) -> Information:
+    """A and B of ``treatment - factor * control``, added over the strata that are behind no gate.
+
+    In the metric's unit; of a metric with relative differences in multiples of control's level.
+    """
+    return gather(_estimate(reading, stratum, metric, factor) for stratum in strata)
 
 
-def point(reading: Reading, strata: Sequence[Stratum]) -> float | None:
+def _estimate(reading: Reading, stratum: Stratum, metric: Mapping[str, Any], factor: float) -> Estimate:
+    estimate = reading.effect(stratum.control, stratum.treatment, factor)
+    if metric.get("relative"):
+        return estimate.over(reading.level(stratum.control).value or 0.0)
+    return estimate
+
+
+def point(reading: Reading, strata: Sequence[Stratum], metric: Mapping[str, Any]) -> float | None:
     """The estimate to show: B/A over all strata that vary, gated or not; where none does, the levels' difference."""
-    pairs = [estimate for s in strata if (estimate := reading.effect(s.control, s.treatment)) is not None]
-    total = sum(estimate.information for estimate in pairs)
+    estimates = [_estimate(reading, stratum, metric, 1.0) for stratum in strata]
+    total = sum(estimate.information for estimate in estimates)
     if total:
-        return sum(estimate.information * estimate.effect for estimate in pairs) / total
+        return sum(estimate.weighted for estimate in estimates) / total
     weight = weighted = 0.0
-    for stratum in strata:
+    for stratum, estimate in zip(strata, estimates, strict=True):
         control, treatment = reading.level(stratum.control), reading.level(stratum.treatment)
-        if control.value is not None and treatment.value is not None:
+        effect = estimate.effect
+        if (
+            effect is None
+            and control.value is not None
+            and treatment.value is not None
+            and not metric.get("relative")
+        ):
+            effect = treatment.value - control.value
+        if effect is not None:
             units = control.n * treatment.n / (control.n + treatment.n)
             weight += units
-            weighted += units * (treatment.value - control.value)
+            weighted += units * effect
     return weighted / weight if weight else None
-
-
-class Moments:
-    """The moments of a run, by stratum, arm and metric."""
-
-    def __init__(self, values: Mapping[str, int], run: Mapping[str, Any]) -> None:
-        self._values = values
-        lanes = run["spec"]["lanes"]
-        total = sum(lane["share"] for lane in lanes)
-        self.share = next(lane["share"] for lane in lanes if lane["role"] == "treatment") / total
-        self.strata = sorted({name.partition("|")[0] for name in values}) or [str(run["epoch"])]
-
-    def value(self, stratum: str, arm: int, metric: str, reading: str, name: str = "n") -> int:
-        """One sum; 0 where nothing was ever folded, since the fold writes no zeros."""
-        return self._values.get(f"{stratum}|{arm}|{metric}|{reading}|{name}", 0)
-
-    def count(self, arm: int, reading: str, metric: str = "") -> int:
-        """Units of an arm over all strata."""
-        return sum(self.value(stratum, arm, metric, reading) for stratum in self.strata)
-
-    def sums(self, metric: str, reading: Reading, key: str) -> list[Stratum]:
-        """Both arms' sums in each stratum where both have units."""
-        strata = []
-        for stratum in self.strata:
-            control, treatment = (
-                tuple(self.value(stratum, arm, metric, key, name) for name in reading.names) for arm in (0, 1)
-            )
-            if control[0] and treatment[0]:
-                strata.append(Stratum(control, treatment, self.share))
-        return strata
-
-    def level_sums(self, metric: str, reading: Reading, key: str, arm: int) -> tuple[int, ...]:
-        """One arm's sums over all strata, for display."""
-        rows = [[self.value(s, arm, metric, key, name) for name in reading.names] for s in self.strata]
-        return tuple(map(sum, zip(*rows, strict=True)))
-
-    def reports(self, metric: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-        """Of each stratum and arm: units whose window of the metric has closed, and those of them that reported."""
-        rows = []
-        for stratum in self.strata:
-            pairs = []
-            for arm in (0, 1):
-                closed = self.value(stratum, arm, metric, "m") or self.value(stratum, arm, "", "c")
-                pairs.append((closed, min(closed, self.value(stratum, arm, metric, "p"))))
-            rows.append((pairs[0], pairs[1]))
-        return rows
-
-    def contradictions(self, names: Sequence[str]) -> list[str]:
-        """Fewer units exposed than were analysed: some count is missing, and nothing built on it can be believed."""
-        problems = []
-        for label, arm in (("control", 0), ("treatment", 1)):
-            exposed = self.count(arm, "u") + self.count(arm, "x")
-            analysed = max(self.count(arm, key, name) for name in ("", *names) for key in ("c", "r"))
-            if analysed > exposed:
-                problems.append(
-                    f"counts contradict each other: {exposed} {label} units exposed, {analysed} analysed"
-                )
-        return problems

@@ -69,7 +69,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def _place(value: object) -> tuple[str, str]:
+def place(value: object) -> tuple[str, str]:
+    """Where something stands in a request: its kind and its name."""
     kind, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
     if kind not in PLACES:
         hint = nearest(kind, PLACES)
@@ -83,7 +84,7 @@ class UnitModel(Strict):
     """The unit of a route."""
 
     kind: Name
-    from_: Annotated[list[Annotated[tuple[str, str], reads(_place)]], Field(alias="from", min_length=1)]
+    from_: Annotated[list[Annotated[tuple[str, str], reads(place)]], Field(alias="from", min_length=1)]
     on_missing: Literal["control", "error", "mint-cookie"] = "control"
 
     @model_validator(mode="after")

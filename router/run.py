@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from router.flag import Flag, Lane, RunningExperiment
+import msgspec
+
+from router.flag import Attributes, Flag, Lane, RunningExperiment
 
 FINAL = frozenset({"promoted", "rolled_back", "ended", "superseded"})
 # What a metric asks of its sums: these may change between two attempts, all else says how the sums are read.
@@ -43,6 +45,8 @@ def new_run(spec: dict[str, Any], epoch: int, now: int) -> dict[str, Any]:
         "verdict": "inconclusive",
         "decision": None,
         "looks": [],
+        "rolls": [],
+        "constants": {},
     }
 
 
@@ -82,6 +86,17 @@ def _read_alike(metric: Mapping[str, Any], other: Mapping[str, Any] | None) -> b
     return other is not None and all(metric.get(key) == other.get(key) for key in {*metric, *other} - ASKED)
 
 
+def _attributes(spec: dict[str, Any]) -> Attributes | msgspec.UnsetType:
+    covariate, segments = spec.get("covariate"), spec.get("segments")
+    if covariate is None and segments is None:
+        return msgspec.UNSET
+    return Attributes(
+        covariate=tuple(covariate) if covariate else None,
+        segments=tuple(segments["from"]) if segments else None,
+        values=tuple(segments["values"]) if segments else (),
+    )
+
+
 def running_experiment(spec: dict[str, Any], run: str, epoch: int) -> RunningExperiment:
     """The experiment as its flag holds it, before the first step."""
     slow = [metric["over_ms"] for metric in spec["metrics"] if metric["name"] == "slow"]
@@ -95,4 +110,5 @@ def running_experiment(spec: dict[str, Any], run: str, epoch: int) -> RunningExp
         traffic=spec["traffic"],
         slow_ms=slow[0] if slow else None,
         ttl_ms=max(metric["window_ms"] + metric["grace_ms"] for metric in spec["metrics"]),
+        attributes=_attributes(spec),
     )

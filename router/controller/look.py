@@ -13,6 +13,7 @@ from router.decision import Decision, decide
 from router.evidence import Evidence, Health, weigh
 from router.flag import Flag
 from router.lifecycle import Action
+from router.moments import constants_of
 from router.store.flags import Change
 
 LOOKS_KEPT = 400
@@ -79,6 +80,7 @@ def look(
         "waits": list(decision.waits),
         "sentence": decision.sentence,
         "looks": _thinned(run["looks"], evidence, run, now),
+        "constants": constants_of(run, fold.moments, now),
     }
     audit = _audit(run, new_run, flag, decision, evidence, now) if decision.action is not Action.NONE else {}
     return decision, Change(audit, decision.flag, new_run)

@@ -130,7 +130,7 @@ class Controller:
         if fold is None:
             ledger = Ledger(self._client, self._keys, run["run"])
             fold = self._folds[run["run"]] = Fold(ledger, run, token)
-        fold.coverage = run["coverage"]
+        fold.learn(run)
         settings = self.settings
         for _ in range(FOLD_BATCHES_PER_TICK):
             if not fold.advance(self._clock(), settings.writer_silence_ms, settings.gap_wait_ms):

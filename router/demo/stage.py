@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,13 +20,12 @@ from router.demo.digits import SCANS_FILE
 from router.demo.story import CANARIES, MODEL_PATH, Scenario
 from router.errors import StoreUnavailable
 from router.local.processes import free_port
+from router.local.redis_server import forget
 from router.local.stack import NotReady, Stack
 from router.settings import Settings
-from router.store.connect import connect, reachable
 
 MODELS_PREFERRED = {"v1": 9001, "v2": 9002, "v3": 9003}
 MODELS_WITHIN_S = 30.0
-BATCH = 500
 
 
 class Stage:
@@ -142,21 +140,3 @@ def _own(folder: Path) -> tuple[TextIO | None, Path]:
         lock.close()
         return None, folder.parent / f"{folder.name}-{os.getpid()}"
     return lock, folder
-
-
-def forget(url: str, prefix: str) -> None:
-    """Delete every key below a prefix, and no other.
-
-    Raises:
-        StoreUnavailable: Redis does not answer.
-    """
-    with reachable("forget"), contextlib.closing(connect(url)) as client:
-        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", prefix) + "*"
-        batch: list[bytes] = []
-        for key in client.scan_iter(match=pattern, count=500):
-            batch.append(key)
-            if len(batch) >= BATCH:
-                client.unlink(*batch)
-                batch.clear()
-        if batch:
-            client.unlink(*batch)

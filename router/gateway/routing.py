@@ -173,7 +173,10 @@ class Gate:
             buffer = ticket.buffer = self._recorder.buffer(route.experiment.run, route.epoch)
             buffer.in_flight += 1
             where = pack_where(assignment.bucket or 0, index, EXPOSURE)
-            ticket.place = self._recorder.exposed(buffer, flag.revision, ticket.unit, now, where, index > 0)
+            place = self._recorder.exposed(buffer, flag.revision, ticket.unit, now, where, index > 0)
+            ticket.place = place
+            if route.attributes is not None and place is not None:
+                place[0].requests.describe(place[1], *route.attributes.read(head))
         if arm.headers:
             decision = self._sign(
                 route.run, route.epoch, flag.revision, index, enrolled, ticket.unit, now, ticket.request

@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from msgspec import UNSET
+
 from router.assignment import CompiledFlag, Reason
 from router.errors import Problem, SpecError
 from router.flag import Arm, Flag
+from router.gateway.attributes import AttributeReader
 from router.gateway.counters import Row, Tally
 from router.gateway.identify import HeadLike, Identifier
 from router.gateway.probes import address_of
@@ -86,6 +89,7 @@ class CompiledRoute:
     __slots__ = (
         "arms",
         "assign",
+        "attributes",
         "default",
         "epoch",
         "experiment",
@@ -111,6 +115,8 @@ class CompiledRoute:
         self.epoch = self.experiment.epoch if self.experiment else 0
         slow_ms = self.experiment.slow_ms if self.experiment else None
         self.slow_us = None if slow_ms is None else slow_ms * 1000
+        declared = self.experiment.attributes if self.experiment else UNSET
+        self.attributes = None if declared is UNSET else AttributeReader(declared)
         self.identify = Identifier(flag.unit)
         self.arms = {
             arm.name: ArmRoute(flag, arm, compiler.upstream(arm.upstream), compiler.row) for arm in flag.arms

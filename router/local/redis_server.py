@@ -24,11 +24,12 @@ import redis
 
 from router.errors import StoreUnavailable
 from router.local.processes import die_with_me
-from router.store.connect import connect
+from router.store.connect import connect, reachable
 
 OLDEST = (6, 2)
 NAMES = ("redis-server", "valkey-server")
 START_WITHIN_S = 10.0
+BATCH = 500  # keys deleted by one command
 LONGEST_SOCKET_PATH = 100  # the kernel allows 108 octets
 WAYS = (
     "install one (Debian: apt-get install redis-server; macOS: brew install redis), "
@@ -101,6 +102,24 @@ def _binary_version(binary: str) -> str:
         return ""
     match = re.search(r"v=(\d+\.\d+\.\d+)", text)
     return match.group(1) if match else ""
+
+
+def forget(url: str, prefix: str) -> None:
+    """Delete every key below a prefix, and no other.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    with reachable("forget"), contextlib.closing(connect(url)) as client:
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", prefix) + "*"
+        batch: list[bytes] = []
+        for key in client.scan_iter(match=pattern, count=500):
+            batch.append(key)
+            if len(batch) >= BATCH:
+                client.unlink(*batch)
+                batch.clear()
+        if batch:
+            client.unlink(*batch)
 
 
 class RedisServer:

@@ -93,44 +93,6 @@ def test_of_a_batch_the_bad_lines_are_named_and_the_rest_is_taken(started: Desk)
     assert started.http.get("/metrics").text.count('pointsman_outcomes_total{result="invalid"} 4.0') == 1
 
 
-@pytest.mark.parametrize(
-    ("value", "kind"),
-    [
-        (2, "proportion"),
-        (0.5, "proportion"),
-        (-1, "proportion"),
-        ("1", "proportion"),
-        (None, "proportion"),
-        ([], "proportion"),
-    ],
-)
-def test_a_value_that_is_no_proportion_is_refused(started: Desk, value: object, kind: str) -> None:
-    answer = post(started, {"decision": started.sign("digits-v2"), "metric": GOAL, "value": value})
-    assert answer.status_code == 422
-    assert answer.json["error"]["problems"][0]["path"].startswith("value")
-    assert entries(started) == []
-
-
-TOKENS = "guardrails:\n  - {metric: tokens, kind: mean, better: lower, margin: '5'}"
-
-
-@pytest.mark.parametrize("text", ["1e13", "NaN", "Infinity", "true", "-1e400"])
-def test_a_value_that_is_no_finite_number_is_refused(desk: Desk, text: str) -> None:
-    assert desk.apply(desk.route, desk.file.replace("guardrails:", TOKENS)).status_code == 200
-    body = f'{{"decision": "{desk.sign("digits-v2")}", "metric": "tokens", "value": {text}}}'
-    assert desk.http.post("/v1/outcomes", data=body).status_code == 422
-    assert entries(desk) == []
-
-
-def test_a_mean_is_kept_in_millionths(desk: Desk) -> None:
-    desk.apply(desk.route, desk.file.replace("guardrails:", TOKENS))
-    assert (
-        post(desk, {"decision": desk.sign("digits-v2"), "metric": "tokens", "value": -12.5}).status_code
-        == 202
-    )
-    assert list(entries(desk)[0].outcomes.value) == [-12_500_000]
-
-
 def test_a_flipped_bit_anywhere_in_a_decision_id_is_refused(started: Desk) -> None:
     decision = started.sign("digits-v2")
     for place in range(len(decision)):

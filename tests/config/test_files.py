@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from router.document import load
-from router.experiment import BUILT_IN, Experiment, Metric, parse_documents
+from router.experiment import Experiment, parse_documents
 from router.metric import KINDS
+from router.metric_keys import BUILT_IN, Metric
 from router.route import PLACES, Route
 from router.settings import TABLE
 

@@ -157,7 +157,7 @@ class Simulation:
         if decision.flag is not None:
             self.flag = decision.flag
             self._compiled, self._assigned = CompiledFlag(self.flag), {}
-        self.fold.coverage = self.run["coverage"]
+        self.fold.learn(self.run)
         if decision.action is not Action.NONE:
             self.decisions.append(decision)
         return decision

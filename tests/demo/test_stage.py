@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from router.demo.screen import NARROW, plan_lines
-from router.demo.stage import Stage, forget
+from router.demo.stage import Stage
 from router.demo.story import SCENARIOS, Scenario
-from router.local.redis_server import RedisServer
+from router.local.redis_server import RedisServer, forget
 from router.settings import Settings
 
 

@@ -21,12 +21,12 @@ NOW = 1_800_000_000_000
 
 
 def experiment(
-    coverage: int = PPM, slow_ms: int | None = None, treatment: int = 500_000
+    coverage: int = PPM, slow_ms: int | None = None, treatment: int = 500_000, **fields: Any
 ) -> RunningExperiment:
     """An experiment of v2 against v1; at full coverage everyone is enrolled."""
     lanes = (Lane("v2", "treatment", 0, treatment), Lane("v1", "control", treatment, PPM - treatment))
     return RunningExperiment(
-        "e.1", "e", 1, "web:1", lanes, coverage=coverage, slow_ms=slow_ms, ttl_ms=3_600_000
+        "e.1", "e", 1, "web:1", lanes, coverage=coverage, slow_ms=slow_ms, ttl_ms=3_600_000, **fields
     )
 
 

@@ -21,6 +21,8 @@ from router.events import (
     FACTS_SHIFT,
     FALLBACK,
     LATENCY_MAX_US,
+    NO_COVARIATE,
+    OTHER_SEGMENT,
     OUTCOME,
     REFUSED,
     SLOW,
@@ -100,6 +102,44 @@ def test_the_wire_form_is_frozen() -> None:
     }
 
 
+@given(
+    st.lists(st.none() | st.tuples(i64, st.integers(0, 255)), max_size=20),
+    st.lists(st.integers(0, 1_000_000), max_size=20),
+)
+def test_what_few_rows_have_is_encoded_and_decoded(
+    described: list[tuple[int, int] | None], probabilities: list[int]
+) -> None:
+    entry = Entry("writer", 1, 1, 1, 1, names=("a",))
+    for index, attributes in enumerate(described):
+        entry.requests.append(index, 1, 1, 1)
+        if attributes is not None:
+            entry.requests.describe(index, *attributes)
+    for index, probability in enumerate(probabilities):
+        entry.outcomes.append(index, 0, 1, 1, 1, index, -1)
+        if probability:
+            entry.outcomes.sampled(probability)
+    fields = wire(entry)
+    read = decode(fields)
+    wanted = [(NO_COVARIATE, OTHER_SEGMENT) if one is None else one for one in described]
+    for column, i, missing in (("covariate", 0, NO_COVARIATE), ("segment", 1, OTHER_SEGMENT)):
+        values = [one[i] for one in wanted]
+        found = list(getattr(read.requests, column))
+        assert found == (values if any(value != missing for value in values) else [])
+    assert list(read.outcomes.probability) == (probabilities if any(probabilities) else [])
+    assert msgspec.msgpack.decode(fields[b"h"])[0] == (1 if set(fields) <= PLAIN else 2)
+
+
+PLAIN = {b"h", b"ru", b"rt", b"rw", b"rl", b"ou", b"om", b"ov", b"ot", b"oa", b"ok", b"ox"}
+
+
+def test_an_entry_sent_again_is_the_same() -> None:
+    entry = sample()
+    entry.requests.describe(1, 5_000_000, 3)
+    entry.outcomes.sampled(250_000)
+    assert wire(entry) == wire(entry)
+    assert list(decode(wire(entry)).requests.covariate) == [NO_COVARIATE, 5_000_000]
+
+
 def test_a_request_row_takes_twenty_octets() -> None:
     entry = Entry("w", 1, 1, 1, 1)
     small = sum(map(len, encode(entry).values()))
@@ -150,7 +190,7 @@ POISON: dict[str, dict[bytes, bytes]] = {
     "head that is no text": {b"h": head().replace(b"\xa1w", b"\xa1\xff")},
     "head of nested lists": {b"h": b"\x91" * 100_000},
     "head that promises too much": {b"h": b"\xdd\xff\xff\xff\xff"},
-    "another format": {b"h": head(format=2)},
+    "another format": {b"h": head(format=3)},
     "one field more": {b"h": msgspec.msgpack.encode([*msgspec.msgpack.decode(head()), 1])},
     "no writer": {b"h": head(writer="")},
     "endless writer": {b"h": head(writer="w" * 256)},
@@ -165,6 +205,10 @@ POISON: dict[str, dict[bytes, bytes]] = {
     "long request column": {b"h": head(), **REQUESTS, b"rl": b"\0" * 8},
     "metric without a name": {b"h": head(), **OUTCOMES, b"om": b"\1\0"},
     "no names at all": {b"h": head(names=()), **OUTCOMES},
+    "torn covariates": {b"h": head(format=2), **REQUESTS, b"rc": b"\0" * 7},
+    "segments of more rows": {b"h": head(format=2), **REQUESTS, b"rs": b"\0" * 2},
+    "covariates without rows": {b"h": head(format=2), b"rc": b"\0" * 8},
+    "probabilities of fewer rows": {b"h": head(format=2), **OUTCOMES, b"op": b""},
     **{
         f"no {name.decode()}": {b"h": head(), **{k: v for k, v in REQUESTS.items() if k != name}}
         for name in REQUESTS
