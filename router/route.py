@@ -10,11 +10,11 @@ import hashlib
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from router.address import Address
 from router.document import Document, Path
 from router.errors import Problem, nearest
 from router.flag import Arm, Flag, Match, UnitSource
@@ -95,13 +95,13 @@ class UnitModel(Strict):
 
 def upstream(value: object) -> str:
     """The address of a model server."""
-    parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
     try:
-        well = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        Address.parse(value if isinstance(value, str) else "")
     except ValueError:
-        well = False
-    if not well or parts.query or parts.fragment or parts.username:
-        raise Unreadable("an address such as http://127.0.0.1:9001 or https://models.example/v2", value)
+        expected = (
+            "an address such as http://127.0.0.1:9001, https://models.example/v2 or unix:/run/model.sock"
+        )
+        raise Unreadable(expected, value) from None
     return str(value)
 
 

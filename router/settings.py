@@ -32,6 +32,12 @@ TABLE: tuple[Row, ...] = (
     Row("data_dir", ".pointsman", "Folder for the last good snapshot, secrets and archives."),
     Row("gateway_bind", "127.0.0.1:8320", "Where the gateway listens."),
     Row("gateway_workers", 2, "Worker processes of the gateway."),
+    Row(
+        "gateway_certfile",
+        "",
+        "Certificate chain in PEM: the gateway speaks TLS to clients when it is given.",
+    ),
+    Row("gateway_keyfile", "", "Its private key in PEM."),
     Row("api_bind", "127.0.0.1:8321", "Where the API and the dashboard listen."),
     Row("api_threads", 32, "Threads of the API's process."),
     Row("api_url", "", "How others reach the API; made from api_bind when empty."),
@@ -79,6 +85,8 @@ class Settings:
     data_dir: str
     gateway_bind: str
     gateway_workers: int
+    gateway_certfile: str
+    gateway_keyfile: str
     api_bind: str
     api_threads: int
     api_url: str
@@ -147,7 +155,8 @@ class Settings:
 
     def gateway_address(self) -> str:
         """How others reach the gateway."""
-        return self.gateway_url or f"http://{self.gateway_bind}"
+        scheme = "https" if self.gateway_certfile else "http"
+        return self.gateway_url or f"{scheme}://{self.gateway_bind}"
 
 
 def is_loopback(bind: str) -> bool:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from http import HTTPStatus
 
 import msgspec
 
 REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, reason) for status, reason in REASONS.items()}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# What a client is told when its arm gave no answer, by the outcome that is recorded.
+FAILURES = {
+    "connect_failed": (502, "connect_failed", "the model server cannot be reached"),
+    "timeout": (504, "timeout", "the model server did not answer in time"),
+    "bad_answer": (502, "bad_answer", "the model server's answer is not valid HTTP"),
+    "truncated": (502, "truncated", "the model server closed the connection before it answered"),
+}
 
 
-def status_line(status: int) -> bytes:
-    """The first line of an answer."""
-    return b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b"Status"))
+def date_line(now: float) -> bytes:
+    """The Date field of an answer that has none, at a time in s since 1970 UTC (RFC 9110 section 6.6.1)."""
+    return f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
 
 
 def answer(
@@ -21,7 +30,7 @@ def answer(
     """A whole answer."""
     end = b"Connection: close\r\n\r\n" if close else b"\r\n"
     head = b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b" % (
-        status_line(status),
+        STATUS_LINES[status],
         content_type,
         len(body),
         extra,

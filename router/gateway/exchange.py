@@ -8,74 +8,57 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from router.gateway.answers import REASONS, failure
-from router.gateway.fields import HOP_BY_HOP, LAST_CHUNK, OUTCOME_FIELD, OWN, all_named, chunk, request_head
+from router.gateway.answers import FAILURES, STATUS_LINES, failure
+from router.gateway.fields import CHUNKED, answer_fields, chunk, last_chunk, request_head
 from router.gateway.head import Head
 
 if TYPE_CHECKING:
     from router.gateway.client import Client
-    from router.gateway.upstream import Connection
+    from router.gateway.connection import Connection
 
 REPLAY_MOST = 65_536  # octets of a request body kept for one repetition on a fresh connection
-STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, reason) for status, reason in REASONS.items()}
-FAILURES = {
-    "connect_failed": (502, "connect_failed", "the model server cannot be reached"),
-    "timeout": (504, "timeout", "the model server did not answer in time"),
-    "bad_answer": (502, "bad_answer", "the model server's answer is not valid HTTP"),
-    "truncated": (502, "truncated", "the model server closed the connection before it answered"),
-}
+CONTINUE_AFTER_S = 0.5  # for so long the upstream may say itself whether it wants the body
+CONTINUE = 100
 
 
 class Exchange:
     """One request on its way to an upstream and back."""
 
     __slots__ = (
-        "_answer_chunked",
-        "_answered",
-        "_begun",
-        "_begun_ns",
-        "_connection",
-        "_dialing",
-        "_fresh",
-        "_held",
-        "_held_octets",
-        "_out",
-        "_replayable",
-        "_send",
-        "_status",
-        "_total_deadline",
-        "client",
-        "deadline",
-        "ended",
-        "head",
-        "request_complete",
-        "request_sent",
-        "ticket",
-    )
+        "_answer_chunked", "_asked_continue", "_begun", "_begun_ns", "_connection", "_deadline", "_dialing", "_fresh",
+        "_held", "_held_octets", "_moved", "_moved_ns", "_out", "_replayable", "_send", "_status", "_total_deadline",
+        "_trailers", "_until_close", "_wants_continue", "answered", "client", "ended", "head", "request_complete",
+        "request_sent", "ticket",
+    )  # fmt: skip
 
     def __init__(self, client: Client, head: Head) -> None:
         self.client = client
         self.head = head
         self.ticket: Any = None
         self.ended = False
+        self.answered = False  # the head of an answer has left
         self.request_complete = not head.has_body
         self.request_sent = False
-        self.deadline = 0.0
-        self._begun = client.loop.time()
-        self._begun_ns = time.perf_counter_ns()  # the loop's own clock has whole milliseconds
-        self._total_deadline = 0.0
+        self._begun = self._moved = client.loop.time()
+        self._begun_ns = self._moved_ns = (
+            time.perf_counter_ns()
+        )  # the loop's own clock has whole milliseconds
+        self._deadline = self._total_deadline = 0.0
         self._connection: Connection | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._fresh = False
         self._held: list[bytes] = []
         self._held_octets = 0
+        self._trailers: list[tuple[bytes, bytes]] = []
         self._replayable = True
+        self._wants_continue = head.expects and head.has_body
+        self._asked_continue = 0.0
         self._send: list[bytes] = []
         self._out: list[bytes] = []
-        self._answered = False
-        self._answer_chunked = False
+        self._answer_chunked = self._until_close = False
         self._status = 0
 
     def start(self) -> None:
@@ -85,6 +68,8 @@ class Exchange:
             self._decided()
         elif self.request_complete:
             self._route_again(b"")
+        else:
+            self._continue()
 
     def _route_again(self, body: bytes) -> None:
         self.ticket = self.client.gate.route(self.head, body)
@@ -102,10 +87,18 @@ class Exchange:
         else:
             self._connected(connection)
 
+    def _continue(self) -> None:
+        """Let the client send its body, if it waits for that."""
+        if self._wants_continue:
+            self._wants_continue = False
+            self.client.say_continue()
+
     def body(self, data: bytes) -> None:
         """Octets of the request's body."""
         if self.ended:
             return
+        self._wants_continue = False
+        self._moved = self.client.loop.time()
         ticket = self.ticket
         if ticket.needs_body:
             self._held.append(data)
@@ -130,17 +123,24 @@ class Exchange:
             else:
                 self.client.pause()
 
-    def body_complete(self) -> None:
+    def body_complete(self, trailers: list[tuple[bytes, bytes]]) -> None:
         """The request is whole."""
         self.request_complete = True
         if self.ended:
             return
+        self._trailers = trailers
         if self.ticket.needs_body:
             self._route_again(b"".join(self._held))
         elif self._connection is not None and not self.request_sent:
             if self.head.chunked:
-                self._send.append(LAST_CHUNK)
-            self.request_sent = True
+                self._send.append(last_chunk(trailers))
+            self._sent()
+
+    def _sent(self) -> None:
+        """The upstream has the whole request; the clock of its first byte starts."""
+        self.request_sent = True
+        if not self.answered:
+            self._deadline = self.client.loop.time() + self.ticket.first_byte_ms / 1000
 
     def _dial(self) -> None:
         self._fresh = True
@@ -163,16 +163,16 @@ class Exchange:
     def _connected(self, connection: Connection) -> None:
         self._connection = connection
         connection.begin(self)
-        # The clock of the first byte starts here; the tick of the worker looks at it.
-        self.deadline = min(self._total_deadline, self.client.loop.time() + self.ticket.first_byte_ms / 1000)
-        peer = self.client.peer
-        self._send.append(request_head(self.head, self.ticket.target, peer))
+        expects = self._wants_continue and not self._held
+        if expects:
+            self._asked_continue = self.client.loop.time()
         chunked = self.head.chunked
+        self._send.append(request_head(self.head, self.ticket.target, self.client.peer, expects=expects))
         self._send += [chunk(data) for data in self._held] if chunked else self._held
         if self.request_complete:
             if chunked:
-                self._send.append(LAST_CHUNK)
-            self.request_sent = True
+                self._send.append(last_chunk(self._trailers))
+            self._sent()
         if not self._replayable:
             self._held.clear()
         self.client.resume()
@@ -186,58 +186,72 @@ class Exchange:
             out, self._out = self._out, []
             self.client.write(out[0] if len(out) == 1 else b"".join(out))
 
+    def informational(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """A 1xx answer before the answer: passed on, unless it is a 100 that the client does not wait for."""
+        if status == CONTINUE:
+            self._continue()
+        elif self.head.version == "1.1":
+            fields = answer_fields(headers)[0]
+            self._out += [STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status, *fields, b"\r\n"]
+
     def answer_head(
         self, status: int, headers: list[tuple[bytes, bytes]], length: int | None, *, bodiless: bool
     ) -> None:
         """The head of the upstream's answer, framed anew for the client."""
-        self._answered = True
+        self.answered = True
         self._held.clear()
         self._status = status
-        self.deadline = 0.0
-        drop = _named(headers)
-        line = STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status
-        parts = [line]
-        for name, value in headers:
-            key = name.lower()
-            if key in HOP_BY_HOP or key in drop:
-                continue
-            if key.startswith(OWN):
-                if key == OUTCOME_FIELD:
-                    self.client.gate.reported(self.ticket, value)
-                continue
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(self.ticket.answer_headers)
+        self._deadline = 0.0
+        self._moved = self.client.loop.time()
+        self._moved_ns = time.perf_counter_ns()
+        ticket = self.ticket
+        ticket.first_byte_us = (self._moved_ns - self._begun_ns) // 1000
+        fields, reports, has_date = answer_fields(headers)
+        for value in reports:
+            self.client.gate.reported(ticket, value)
+        out = self._out
+        out.append(STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status)
+        out += fields
+        if not has_date:
+            out.append(self.client.plane.date)
+        out.append(ticket.answer_headers)
         close = not self.client.stays_open(self)
         if length is not None and status != 204:
-            parts.append(b"Content-Length: %d\r\n" % length)
+            out.append(b"Content-Length: %d\r\n" % length)
         elif not bodiless:
             if self.head.version == "1.1":
                 self._answer_chunked = True
-                parts.append(b"Transfer-Encoding: chunked\r\n")
+                out.append(CHUNKED)
             else:
-                close = self.client.closing = True
+                self._until_close = close = self.client.closing = True
         if close:
-            parts.append(b"Connection: close\r\n")
+            out.append(b"Connection: close\r\n")
         elif self.head.version == "1.0":
-            parts.append(b"Connection: keep-alive\r\n")
-        parts.append(b"\r\n")
-        self._out += parts
+            out.append(b"Connection: keep-alive\r\n")
+        out.append(b"\r\n")
 
     def answer_body(self, data: bytes) -> None:
         """Octets of the answer's body."""
+        self._moved = self.client.loop.time()
+        ticket, now = self.ticket, time.perf_counter_ns()
+        gap = (now - self._moved_ns) // 1000
+        if gap > ticket.gap_us:
+            ticket.gap_us = gap
+        self._moved_ns = now
+        ticket.answer_octets += len(data)
         self._out.append(chunk(data) if self._answer_chunked else data)
 
-    def answer_complete(self) -> None:
+    def answer_complete(self, trailers: Iterable[tuple[bytes, bytes]]) -> None:
         """The answer is whole."""
         if self._answer_chunked:
-            self._out.append(LAST_CHUNK)
+            self._out.append(last_chunk(trailers))
         self._end("ok", self._status)
 
-    def upstream_lost(self, *, answered: bool) -> None:
-        """The upstream closed before its answer was whole."""
+    def upstream_lost(self, *, began: bool) -> None:
+        """The upstream closed before its answer was whole; ``began`` when octets of it had come."""
         connection, self._connection = self._connection, None
-        retry = not (answered or self._answered or self._fresh) and self._replayable and self.request_complete
-        if retry and connection is not None and connection.used:
+        repeat = not (began or self.answered or self._fresh) and self._replayable and self.request_complete
+        if repeat and connection is not None and connection.used:
             # A kept-alive connection that its server had just closed: once more, on a fresh one, in the same arm.
             self.client.counts.retries += 1
             self._send.clear()
@@ -246,20 +260,49 @@ class Exchange:
             return
         self._fail("truncated")
 
-    def upstream_failed(self, outcome: str, why: str) -> None:
+    def upstream_failed(self, why: str) -> None:
         """The upstream's answer cannot be passed on."""
         self._connection = None
-        self._fail(outcome)
+        self._fail("bad_answer")
 
-    def expired(self, now: float) -> bool:
-        """Whether a deadline has passed; then the exchange fails as a timeout."""
-        if self.ended or self.ticket is None or not self._total_deadline:
-            return False
-        if (self.deadline and now > self.deadline) or now > self._total_deadline:
-            self._drop_upstream()
-            self._fail("timeout")
-            return True
-        return False
+    def pause_answer(self) -> None:
+        """The client takes no more for now."""
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume_answer(self) -> None:
+        """It has caught up."""
+        if self._connection is not None:
+            self._connection.resume()
+
+    def tick(self, now: float, *, client_full: bool) -> None:
+        """Deadlines of this exchange, looked at some twenty times a second."""
+        if self.ended or self.ticket is None:
+            return
+        idle = now - self._moved > self.client.limits.idle_s
+        if self._asked_continue and now - self._asked_continue > CONTINUE_AFTER_S:
+            self._asked_continue = 0.0
+            self._continue()  # the upstream does not know of Expect
+        late = (self._deadline and now > self._deadline) or (
+            self._total_deadline and now > self._total_deadline
+        )
+        if late or (idle and self.answered and not client_full):
+            self._time_out()
+        elif idle and not self.request_complete and not self.answered:
+            if self.client.paused and self._connection is not None:
+                self._time_out()  # it is the upstream that takes nothing
+            else:
+                self._client_idle()
+
+    def _time_out(self) -> None:
+        self._drop_upstream()
+        self._fail("timeout")
+
+    def _client_idle(self) -> None:
+        """The client has stopped in the middle of its request: no fault of the arm."""
+        self._drop_upstream()
+        self._reply(408, "body_timeout", "the request's body did not arrive in time")
+        self._end("client_abort", 408)
 
     def client_left(self) -> None:
         """The client is gone: the upstream's work is cancelled."""
@@ -281,24 +324,25 @@ class Exchange:
         """A failure of the arm: an answer of ours, or, when its head has left, a cut one."""
         if self.ended:
             return
-        if self._answered:
+        if self.answered:
             self.flush()
             self._end(outcome, self._status, tell_client=False)
-            self.client.cut()
+            self.client.cut_short(framed=not self._until_close)
             return
         status, code, message = FAILURES[outcome]
-        close = not self.client.stays_open(self)
-        extra = self.ticket.answer_headers
-        bare = self.head.method == b"HEAD"
-        self._out = [failure(status, code, message, close=close, extra=extra, head_only=bare)]
+        self._reply(status, code, message)
         self._end(outcome, status)
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        close = not self.client.stays_open(self)
-        bare = self.head.method == b"HEAD"
-        extra = self.ticket.answer_headers
-        self._out.append(failure(status, code, message, close=close, extra=extra, head_only=bare))
+        self._reply(status, code, message)
         self._end("", status)
+
+    def _reply(self, status: int, code: str, message: str) -> None:
+        """An answer of ours instead of the upstream's."""
+        close = not self.client.stays_open(self)
+        extra = self.client.plane.date + self.ticket.answer_headers
+        bare = self.head.method == b"HEAD"
+        self._out.append(failure(status, code, message, close=close, extra=extra, head_only=bare))
 
     def _end(self, outcome: str, status: int, *, tell_client: bool = True) -> None:
         self.ended = True
@@ -310,15 +354,3 @@ class Exchange:
         if tell_client:
             self.flush()
             self.client.exchange_ended(self)
-
-
-def _named(headers: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    for name, _ in headers:
-        if name.lower() == b"connection":
-            return all_named(headers, {b"connection": b""})
-    return frozenset()
-
-
-def of_upstream(exchange: Exchange) -> Connection | None:
-    """The connection an exchange is using, for back-pressure."""
-    return exchange._connection

@@ -14,6 +14,9 @@ HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9
 TARGET = re.compile(rb"[\x21-\x7e]+")
 ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 LENGTH = re.compile(rb"[0-9]{1,19}")
+# RFC 3986 section 3.3; servers decode before they resolve, so the encoded dots count too.
+DOT_SEGMENT = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+UPGRADES = frozenset((b"websocket",))  # a client that asks for these cannot go on with HTTP/1.1
 METHOD_LIMIT = 32
 
 
@@ -33,6 +36,7 @@ class Head:
     Attributes:
         target: as it is forwarded, in origin form (or ``*``).
         headers: fields in their order and spelling.
+        keys: their names in lower case, in the same order.
         lower: the first value of each field by lower-cased name.
         length: the announced length; None when none is.
     """
@@ -43,6 +47,7 @@ class Head:
         "headers",
         "host",
         "keep_alive",
+        "keys",
         "length",
         "lower",
         "method",
@@ -59,6 +64,7 @@ class Head:
         self.query = b""
         self.host = b""
         self.headers: list[tuple[bytes, bytes]] = []
+        self.keys: list[bytes] = []
         self.lower: dict[bytes, bytes] = {}
         self.version = "1.1"
         self.keep_alive = True
@@ -88,8 +94,8 @@ def complete(
     if len(method) > METHOD_LIMIT:
         raise RefusedHeadError(501, "method", f"expected a method of at most {METHOD_LIMIT} octets")
     lower: dict[bytes, bytes] = {}
-    for name, value in head.headers:
-        key = name.lower()
+    keys = head.keys = [name.lower() for name, _ in head.headers]
+    for key, (_, value) in zip(keys, head.headers, strict=True):
         if key in lower:
             _repeated(key)
         else:
@@ -98,11 +104,13 @@ def complete(
     _host(head, lower)
     _target(head, target)
     _framing(head, lower, body_limit)
-    expect = lower.get(b"expect")
-    if expect is not None and version == "1.1":
-        if expect.lower() != b"100-continue":
-            raise RefusedHeadError(417, "expectation", "expected 'Expect: 100-continue' or none")
-        head.expects = True
+    if version == "1.1":
+        if b"expect" in lower:
+            if lower[b"expect"].lower() != b"100-continue":
+                raise RefusedHeadError(417, "expectation", "expected 'Expect: 100-continue' or none")
+            head.expects = True
+        if b"upgrade" in lower:
+            _upgrade(lower)
 
 
 # Fields that may stand once only: two of them are two readings of one message.
@@ -112,6 +120,17 @@ ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 def _repeated(key: bytes) -> None:
     if key in ONCE:
         raise RefusedHeadError(400, "repeated_field", f"expected {key.decode()} once")
+
+
+def _upgrade(lower: dict[bytes, bytes]) -> None:
+    """RFC 9110 section 7.8: an upgrade may be ignored, and is, unless the client can do nothing else."""
+    asked = {part.strip().lower() for part in lower[b"upgrade"].split(b",")}
+    if asked & UPGRADES and b"upgrade" in lower.get(b"connection", b"").lower():
+        raise RefusedHeadError(
+            501,
+            "upgrade",
+            "this gateway speaks HTTP/1.1 only; let nginx or Envoy end the WebSocket in front of it",
+        )
 
 
 def _host(head: Head, lower: dict[bytes, bytes]) -> None:
@@ -130,6 +149,10 @@ def _target(head: Head, target: bytes) -> None:
     """RFC 9112 section 3.2: origin form, absolute form, or ``*`` for OPTIONS; never a tunnel."""
     if TARGET.fullmatch(target) is None or b"#" in target:
         raise RefusedHeadError(400, "target", "expected a target of visible ASCII without fragment")
+    if head.method == b"TRACE":
+        raise RefusedHeadError(
+            501, "method", "TRACE would show the client what others wrote into its request"
+        )
     if target[0] != 0x2F:
         if target == b"*" and head.method == b"OPTIONS":
             head.target = head.path = target
@@ -145,11 +168,17 @@ def _target(head: Head, target: bytes) -> None:
         head.headers = [
             (name, authority if name.lower() == b"host" else value) for name, value in head.headers
         ]
+        if not rest and head.method == b"OPTIONS":
+            head.target = head.path = b"*"  # section 3.2.4
+            return
         target = rest if rest[:1] == b"/" else b"/" + rest
     elif head.method == b"CONNECT":
         raise RefusedHeadError(400, "target", "this gateway opens no tunnels")
     head.target = target
     head.path, _, head.query = target.partition(b"?")
+    # A rule by path must judge the path that the upstream will see.
+    if (b"/." in head.path or b"/%" in head.path) and DOT_SEGMENT.search(head.path) is not None:
+        raise RefusedHeadError(400, "dot_segments", "expected a path without '.' and '..' segments")
 
 
 def _framing(head: Head, lower: dict[bytes, bytes], body_limit: int) -> None:

@@ -44,6 +44,9 @@ class Ticket(Protocol):
         upstream: the pool to send it to.
         target: the request target to send.
         answer_headers: ready lines for the answer, each with its line end.
+        first_byte_us: from the request's head to the answer's head; measured by the HTTP side, as the next two.
+        gap_us: the longest silence inside the answer.
+        answer_octets: of the answer's body.
     """
 
     needs_body: int
@@ -53,6 +56,9 @@ class Ticket(Protocol):
     answer_headers: bytes
     first_byte_ms: int
     total_ms: int
+    first_byte_us: int
+    gap_us: int
+    answer_octets: int
 
 
 class Gate(Protocol):

@@ -46,10 +46,13 @@ class Ticket:
 
     __slots__ = (
         "answer_headers",
+        "answer_octets",
         "arm",
         "arm_index",
         "buffer",
         "first_byte_ms",
+        "first_byte_us",
+        "gap_us",
         "needs_body",
         "place",
         "refusal",
@@ -70,6 +73,7 @@ class Ticket:
         self.answer_headers = b""
         self.first_byte_ms = 0
         self.total_ms = 0
+        self.first_byte_us = self.gap_us = self.answer_octets = 0
         self.route: CompiledRoute | None = None
         self.arm: ArmRoute | None = None
         self.arm_index = -1

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
+from router.address import Address
 from router.assignment import CompiledFlag, Reason
 from router.errors import Problem, SpecError
 from router.flag import Arm, Flag
@@ -65,8 +65,8 @@ class ArmRoute:
     def __init__(self, flag: Flag, arm: Arm, upstream: Any, row: Row) -> None:
         self.name = arm.name
         self.upstream = upstream
-        path = urlsplit(arm.upstream).path.rstrip("/")
-        self.base: bytes | None = path.encode() if path else None
+        base = Address.parse(arm.upstream).base
+        self.base: bytes | None = base.encode() if base else None
         self.headers = _headers(flag, arm.name)
         labels = {"route": flag.route, "arm": arm.name}
         self.statuses = [row.tally("pointsman_requests", **labels, status=status) for status in STATUSES]
@@ -153,14 +153,14 @@ class Compiler:
 
     def upstream(self, url: str) -> Any:
         """The upstream at an address; its path is the arm's matter."""
-        address = address_of(url)
-        if address not in self._upstreams:
-            try:
+        try:
+            address = address_of(url)
+            if address not in self._upstreams:
                 self._upstreams[address] = self._make(address)
-            except ValueError as problem:
-                raise SpecError(
-                    [Problem("arms.upstream", "an address such as http://host:port", str(problem))]
-                ) from None
+        except ValueError as problem:
+            raise SpecError(
+                [Problem("arms.upstream", "an address such as http://host:port", str(problem))]
+            ) from None
         return self._upstreams[address]
 
     def keep(self, urls: Iterable[str]) -> None:

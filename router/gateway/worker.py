@@ -17,6 +17,7 @@ import sys
 from typing import Any
 
 import uvloop
+from gunicorn.sock import ssl_context
 from gunicorn.workers.base import Worker
 
 from router.gateway.duties import Duties, clock
@@ -68,13 +69,14 @@ class GatewayWorker(Worker):  # type: ignore[misc] # gunicorn has no types
         duties = Duties(settings, secret, counters, row, writer, self.log)
         plane = Plane(duties.gate, Limits.of(settings), loop)
         plane.counts = duties.counts
+        tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, stop.set)
         duties.start()
         await duties.asked()
         servers = [
-            await loop.create_server(plane.protocol, sock=listener.sock, backlog=BACKLOG)
+            await loop.create_server(plane.protocol, sock=listener.sock, backlog=BACKLOG, ssl=tls)
             for listener in self.sockets
         ]
         # What lives now lives as long as the process: the collector need not look at it again.

@@ -20,6 +20,7 @@ class StubTicket:
         self.answer_headers = b""
         self.first_byte_ms = first_byte_ms
         self.total_ms = 60_000
+        self.first_byte_us = self.gap_us = self.answer_octets = 0
 
 
 class StubGate:
