@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 OWN_PATHS = frozenset((b"/livez", b"/readyz", b"/metrics"))
 LINGER_S = 2.0
+LEFT_S = 0.5  # who has closed its sending side and is not answered by then has most likely gone
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
 
@@ -66,11 +67,12 @@ class Client(RequestReader, asyncio.Protocol):
             self.exchange = None
 
     def eof_received(self) -> bool:
-        """The client has said all it will say; what is whole is still answered."""
+        """The client has said all it will say; what is whole is still answered, if that is soon."""
         if self._lingering:
             return False
         idle = self.exchange is None and not self._queue
         self.closing = True
+        self._since = self.loop.time()
         if self.in_head or self.reading is not None:
             self.refused(RefusedHeadError(400, "cut_short", "the request ended before it was whole"))
         elif idle:
@@ -140,6 +142,7 @@ class Client(RequestReader, asyncio.Protocol):
         if (
             not exchange.request_complete
             or not exchange.head.keep_alive
+            or exchange.until_close
             or self.plane.draining
             or (self.closing and not self._queue)
         ):
@@ -275,6 +278,8 @@ class Client(RequestReader, asyncio.Protocol):
         elif self._lingering:
             if now - self._since > LINGER_S:
                 self._transport.abort()
+        elif self.closing and self.exchange is not None and now - self._since > LEFT_S:
+            self.abort()
         elif self.exchange is not None:
             self.exchange.tick(now, client_full=bool(self._full_since))
         elif self.in_head:

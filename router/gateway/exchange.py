@@ -30,8 +30,8 @@ class Exchange:
     __slots__ = (
         "_answer_chunked", "_asked_continue", "_begun", "_begun_ns", "_connection", "_deadline", "_dialing", "_fresh",
         "_held", "_held_octets", "_moved", "_moved_ns", "_out", "_replayable", "_send", "_status", "_total_deadline",
-        "_trailers", "_until_close", "_wants_continue", "answered", "client", "ended", "head", "request_complete",
-        "request_sent", "ticket",
+        "_trailers", "_wants_continue", "answered", "client", "ended", "head", "request_complete",
+        "request_sent", "ticket", "until_close",
     )  # fmt: skip
 
     def __init__(self, client: Client, head: Head) -> None:
@@ -58,7 +58,7 @@ class Exchange:
         self._asked_continue = 0.0
         self._send: list[bytes] = []
         self._out: list[bytes] = []
-        self._answer_chunked = self._until_close = False
+        self._answer_chunked = self.until_close = False
         self._status = 0
 
     def start(self) -> None:
@@ -223,7 +223,7 @@ class Exchange:
                 self._answer_chunked = True
                 out.append(CHUNKED)
             else:
-                self._until_close = close = self.client.closing = True
+                self.until_close = close = True
         if close:
             out.append(b"Connection: close\r\n")
         elif self.head.version == "1.0":
@@ -327,7 +327,7 @@ class Exchange:
         if self.answered:
             self.flush()
             self._end(outcome, self._status, tell_client=False)
-            self.client.cut_short(framed=not self._until_close)
+            self.client.cut_short(framed=not self.until_close)
             return
         status, code, message = FAILURES[outcome]
         self._reply(status, code, message)

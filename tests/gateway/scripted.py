@@ -182,8 +182,8 @@ async def serving(
         try:
             await script(reader, writer)
             await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the gateway has gone, or the test is over
         finally:
             world.open_upstream -= 1
             writer.close()
@@ -192,7 +192,7 @@ async def serving(
         upstream: asyncio.Server = await asyncio.start_unix_server(serve, unix)
         url = f"unix:{unix}"
     else:
-        upstream = await asyncio.start_server(serve, host, 0, ssl=tls)
+        upstream = await asyncio.start_server(serve, host, 0, ssl=tls, backlog=1024)
         port = upstream.sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else "localhost" if tls else host
         url = f"{'https' if tls else 'http'}://{shown}:{port}"
