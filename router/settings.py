@@ -64,6 +64,8 @@ TABLE: tuple[Row, ...] = (
     Row("target_limit", 16_384, "Octets of a request target."),
     Row("body_hold_limit", 65_536, "Octets of a body that may be held to find the unit in it."),
     Row("body_limit", 1_073_741_824, "Octets of a request body."),
+    Row("connections_limit", 16_384, "Client connections of a worker; one more is answered 503 and closed."),
+    Row("requests_limit", 4096, "Requests a worker serves at a time; one more is answered 503."),
     Row("graceful_timeout_ms", 30_000, "How long a stopping worker waits for open answers."),
     Row("lease_ms", 5000, "How long a controller's lease lasts without renewal."),
     Row("look_ms", 1000, "Least time between two looks at one run."),
@@ -109,6 +111,8 @@ class Settings:
     target_limit: int
     body_hold_limit: int
     body_limit: int
+    connections_limit: int
+    requests_limit: int
     graceful_timeout_ms: int
     lease_ms: int
     look_ms: int

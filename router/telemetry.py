@@ -77,7 +77,7 @@ TABLE: tuple[Row, ...] = (
         "gateway",
         "pointsman_http",
         "counter",
-        "Events on connections: requests, dials, reused, retries, surplus_octets.",
+        "Events on connections: requests, dials, reused, retries, shed, surplus_octets.",
         ("event",),
     ),
     Row(

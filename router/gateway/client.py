@@ -56,6 +56,9 @@ class Client(RequestReader, asyncio.Protocol):
         if isinstance(peer, tuple) and peer:
             self.peer = str(peer[0]).encode()
         self._encrypted = transport.get_extra_info("sslcontext") is not None
+        if len(self.plane.clients) >= self.limits.connections:
+            self._shed("connections")
+            self.cut()
         self.plane.clients.add(self)
 
     def connection_lost(self, problem: Exception | None) -> None:
@@ -120,12 +123,25 @@ class Client(RequestReader, asyncio.Protocol):
         if local is not None:
             self._answer_locally(request, *local)
             return
+        if self.plane.open_requests >= self.limits.requests:
+            close = not head.keep_alive or not request.complete
+            self._shed("requests", close=close, head_only=head.method == b"HEAD")
+            if close:
+                self.cut()
+            return
         exchange = self.exchange = Exchange(self, head)
         exchange.start()
         for data in request.body:
             exchange.body(data)
         if request.complete and head.has_body:
             exchange.body_complete(request.trailers)
+
+    def _shed(self, what: str, *, close: bool = True, head_only: bool = False) -> None:
+        """One too many: say so at once, before anything is assigned or held."""
+        self.counts.shed += 1
+        message = f"this gateway serves as many {what} as it may; try again"
+        extra = self.plane.date
+        self.write(failure(503, "overloaded", message, close=close, extra=extra, head_only=head_only))
 
     def _answer_locally(self, request: Request, status: int, content_type: bytes, body: bytes) -> None:
         close = not request.head.keep_alive or request.head.has_body

@@ -41,7 +41,7 @@ from router.store.watch import FlagWatch
 HEARTBEAT_S = 1.0
 LAST_CALLS_S = 2.5  # for the last calls to Redis, each of which is bounded itself
 RETRY_S = (0.1, 1.0)
-HTTP_COUNTS = ("requests", "dials", "reused", "retries", "surplus_octets")
+HTTP_COUNTS = ("requests", "dials", "reused", "retries", "shed", "surplus_octets")
 
 
 def clock() -> int:

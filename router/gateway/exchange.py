@@ -42,6 +42,7 @@ class Exchange:
         self.answered = False  # the head of an answer has left
         self.request_complete = not head.has_body
         self.request_sent = False
+        client.plane.open_requests += 1
         self._begun = self._moved = client.loop.time()
         self._begun_ns = self._moved_ns = (
             time.perf_counter_ns()
@@ -346,6 +347,7 @@ class Exchange:
 
     def _end(self, outcome: str, status: int, *, tell_client: bool = True) -> None:
         self.ended = True
+        self.client.plane.open_requests -= 1
         self._connection = None
         self._held.clear()
         if outcome:

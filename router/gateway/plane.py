@@ -20,6 +20,7 @@ class Plane:
         self.counts = Counts()
         self.clients: set[Client] = set()
         self.draining = False
+        self.open_requests = 0
         self.date = date_line(time.time())
 
     def protocol(self) -> Client:

@@ -20,6 +20,8 @@ class Limits:
     head_s: float = 10.0
     idle_s: float = 60.0
     connect_s: float = 1.0
+    connections: int = 16_384
+    requests: int = 4096
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -32,6 +34,8 @@ class Limits:
             settings.head_timeout_ms / 1000,
             settings.idle_timeout_ms / 1000,
             settings.connect_timeout_ms / 1000,
+            settings.connections_limit,
+            settings.requests_limit,
         )
 
 
@@ -80,7 +84,7 @@ class Gate(Protocol):
 class Counts:
     """What the HTTP side counts; plain numbers, published by whoever owns the process."""
 
-    __slots__ = ("dials", "refused", "requests", "retries", "reused", "surplus_octets")
+    __slots__ = ("dials", "refused", "requests", "retries", "reused", "shed", "surplus_octets")
 
     def __init__(self) -> None:
         self.requests = 0
@@ -88,4 +92,5 @@ class Counts:
         self.reused = 0
         self.retries = 0
         self.refused = 0
+        self.shed = 0
         self.surplus_octets = 0
