@@ -91,7 +91,8 @@ class Client(RequestReader, asyncio.Protocol):
         self.feed(data)
         if self.exchange is not None:
             self.exchange.flush()
-        self._pace()
+        if self._queue or self._paused:
+            self._pace()
 
     def began(self, request: Request) -> None:
         """Serve a request if nothing is before it."""

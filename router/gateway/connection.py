@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from router.gateway.head import Field
+
 if TYPE_CHECKING:
     from router.gateway.exchange import Exchange
     from router.gateway.upstream import Upstream
@@ -21,7 +23,7 @@ OVERHEAD_LIMIT = 65_536  # octets between two pieces of a chunked body: sizes, e
 INFORMATIONAL_MOST = 16
 NO_BODY = frozenset((204, 304))
 SWITCHED = 101
-FRAMING = (b"content-length", b"transfer-encoding")
+FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class Connection(asyncio.Protocol):
@@ -35,8 +37,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.used = False
         self._parser = httptools.HttpResponseParser(self)
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._trailers: list[tuple[bytes, bytes]] = []
+        self._headers: list[Field] = []
         self._fed = 0
         self._overhead = 0
         self._in_head = False
@@ -67,7 +68,6 @@ class Connection(asyncio.Protocol):
         """Serve an exchange from here on."""
         self.exchange = exchange
         self._fed = self._informational = 0
-        self._headers = []
         self._until_close = False
 
     def data_received(self, data: bytes) -> None:
@@ -92,8 +92,9 @@ class Connection(asyncio.Protocol):
                 self._fail("the upstream's head is too long")
             elif self._overhead > OVERHEAD_LIMIT:
                 self._fail("the upstream's chunk extensions or trailers are too long")
-        exchange.flush()
-        if exchange.ended and self.exchange is None:
+        if not exchange.ended:
+            exchange.flush()
+        elif self.exchange is None:
             self._settle()
 
     def _fail(self, why: str) -> None:
@@ -123,58 +124,41 @@ class Connection(asyncio.Protocol):
             self._surplus = True
         self._in_message = self._in_head = True
         self._headers = []
-        self._trailers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or behind a chunked body."""
-        fields = self._headers if self._in_head else self._trailers
-        if len(fields) >= FIELDS_MOST:
-            raise ValueError("too many fields")
-        fields.append((name, value))
+        self._headers.append((name.lower(), name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
+        headers, self._headers = self._headers, []  # what follows are trailers
         exchange = self.exchange
         if exchange is None:
             return
+        if len(headers) > FIELDS_MOST:
+            raise ValueError("too many fields")
         status, version = self._parser.get_status_code(), self._parser.get_http_version()
-        if version not in ("1.1", "1.0") or not 100 <= status <= 599 or status == SWITCHED:
+        if (version != "1.1" and version != "1.0") or not 100 <= status <= 599 or status == SWITCHED:
             raise ValueError(f"status {status} of HTTP/{version}")
         if status < 200:
             self._informational += 1
             if self._informational > INFORMATIONAL_MOST:
                 raise ValueError("too many informational answers")
-            exchange.informational(status, self._headers)
+            exchange.informational(status, headers)
             return
         self.used = True
         self._overhead = 0
         bodiless = exchange.head.method == b"HEAD" or status in NO_BODY
-        length, chunked = self._framing(version)
+        length, chunked = _framing(headers, version)
         self._until_close = length is None and not chunked and not bodiless
-        exchange.answer_head(status, self._headers, length, bodiless=bodiless)
+        exchange.answer_head(status, headers, length, bodiless=bodiless)
         if bodiless:
             # llhttp knows neither that this answers HEAD nor that a 204 ends here: the rest would be read as a body.
             self._reusable = self._parser.should_keep_alive()
             self._parser = httptools.HttpResponseParser(self)
             self._in_message = False
             self._finish()
-
-    def _framing(self, version: str) -> tuple[int | None, bool]:
-        """The announced length, and whether the body is chunked; a coding that we would have to undo is refused."""
-        length: int | None = None
-        chunked = False
-        for name, value in self._headers:
-            key = name.lower()
-            if key not in FRAMING:
-                continue
-            if key == b"content-length":
-                length = int(value)
-            elif value.strip().lower() != b"chunked" or version == "1.0" or chunked:
-                raise ValueError("expected no transfer coding but chunked")
-            else:
-                chunked = True
-        return (None if chunked else length), chunked
 
     def on_body(self, data: bytes) -> None:
         """Octets of the body."""
@@ -189,6 +173,8 @@ class Connection(asyncio.Protocol):
         self._in_message = False
         if self.exchange is None or self._parser.get_status_code() < 200:
             return
+        if len(self._headers) > FIELDS_MOST:
+            raise ValueError("too many trailers")
         self._reusable = self._parser.should_keep_alive() and not self._until_close
         self._finish()
 
@@ -196,7 +182,7 @@ class Connection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             self._reusable = self._reusable and exchange.request_sent
-            exchange.answer_complete(self._trailers)
+            exchange.answer_complete(self._headers)
 
     def eof_received(self) -> bool:
         """The other side has said all it will say."""
@@ -222,3 +208,19 @@ class Connection(asyncio.Protocol):
         """It has caught up."""
         if self.exchange is not None:
             self.exchange.client.resume()
+
+
+def _framing(headers: list[Field], version: str) -> tuple[int | None, bool]:
+    """The announced length, and whether the body is chunked; a coding that we would have to undo is refused."""
+    length: int | None = None
+    chunked = False
+    for key, _, value in headers:
+        if key not in FRAMING:
+            continue
+        if key == b"content-length":
+            length = int(value)
+        elif value.strip().lower() != b"chunked" or version == "1.0" or chunked:
+            raise ValueError("expected no transfer coding but chunked")
+        else:
+            chunked = True
+    return (None if chunked else length), chunked

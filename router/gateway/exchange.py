@@ -7,13 +7,13 @@ of the loop goes out in one write. Whatever happens, ``Gate.finished`` is called
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from router.gateway.answers import FAILURES, STATUS_LINES, failure
-from router.gateway.fields import CHUNKED, answer_fields, chunk, last_chunk, request_head
-from router.gateway.head import Head
+from router.gateway.fields import CHUNKED, CRLF, answer_fields, chunk, last_chunk, request_head
+from router.gateway.head import Field, Head
 
 if TYPE_CHECKING:
     from router.gateway.client import Client
@@ -44,16 +44,14 @@ class Exchange:
         self.request_sent = False
         client.plane.open_requests += 1
         self._begun = self._moved = client.loop.time()
-        self._begun_ns = self._moved_ns = (
-            time.perf_counter_ns()
-        )  # the loop's own clock has whole milliseconds
+        self._begun_ns = self._moved_ns = perf_counter_ns()  # the loop's own clock has whole milliseconds
         self._deadline = self._total_deadline = 0.0
         self._connection: Connection | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._fresh = False
         self._held: list[bytes] = []
         self._held_octets = 0
-        self._trailers: list[tuple[bytes, bytes]] = []
+        self._trailers: list[Field] = []
         self._replayable = True
         self._wants_continue = head.expects and head.has_body
         self._asked_continue = 0.0
@@ -124,7 +122,7 @@ class Exchange:
             else:
                 self.client.pause()
 
-    def body_complete(self, trailers: list[tuple[bytes, bytes]]) -> None:
+    def body_complete(self, trailers: list[Field]) -> None:
         """The request is whole."""
         self.request_complete = True
         if self.ended:
@@ -187,32 +185,30 @@ class Exchange:
             out, self._out = self._out, []
             self.client.write(out[0] if len(out) == 1 else b"".join(out))
 
-    def informational(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def informational(self, status: int, headers: list[Field]) -> None:
         """A 1xx answer before the answer: passed on, unless it is a 100 that the client does not wait for."""
         if status == CONTINUE:
             self._continue()
         elif self.head.version == "1.1":
-            fields = answer_fields(headers)[0]
-            self._out += [STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status, *fields, b"\r\n"]
+            self._out.append(STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status)
+            answer_fields(self._out, headers)
+            self._out.append(CRLF)
 
-    def answer_head(
-        self, status: int, headers: list[tuple[bytes, bytes]], length: int | None, *, bodiless: bool
-    ) -> None:
+    def answer_head(self, status: int, headers: list[Field], length: int | None, *, bodiless: bool) -> None:
         """The head of the upstream's answer, framed anew for the client."""
         self.answered = True
         self._held.clear()
         self._status = status
         self._deadline = 0.0
         self._moved = self.client.loop.time()
-        self._moved_ns = time.perf_counter_ns()
+        self._moved_ns = perf_counter_ns()
         ticket = self.ticket
         ticket.first_byte_us = (self._moved_ns - self._begun_ns) // 1000
-        fields, reports, has_date = answer_fields(headers)
-        for value in reports:
-            self.client.gate.reported(ticket, value)
         out = self._out
         out.append(STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status)
-        out += fields
+        reports, has_date = answer_fields(out, headers)
+        for value in reports:
+            self.client.gate.reported(ticket, value)
         if not has_date:
             out.append(self.client.plane.date)
         out.append(ticket.answer_headers)
@@ -226,15 +222,16 @@ class Exchange:
             else:
                 self.until_close = close = True
         if close:
-            out.append(b"Connection: close\r\n")
+            out.append(b"Connection: close\r\n\r\n")
         elif self.head.version == "1.0":
-            out.append(b"Connection: keep-alive\r\n")
-        out.append(b"\r\n")
+            out.append(b"Connection: keep-alive\r\n\r\n")
+        else:
+            out.append(CRLF)
 
     def answer_body(self, data: bytes) -> None:
         """Octets of the answer's body."""
         self._moved = self.client.loop.time()
-        ticket, now = self.ticket, time.perf_counter_ns()
+        ticket, now = self.ticket, perf_counter_ns()
         gap = (now - self._moved_ns) // 1000
         if gap > ticket.gap_us:
             ticket.gap_us = gap
@@ -242,7 +239,7 @@ class Exchange:
         ticket.answer_octets += len(data)
         self._out.append(chunk(data) if self._answer_chunked else data)
 
-    def answer_complete(self, trailers: Iterable[tuple[bytes, bytes]]) -> None:
+    def answer_complete(self, trailers: Iterable[Field]) -> None:
         """The answer is whole."""
         if self._answer_chunked:
             self._out.append(last_chunk(trailers))
@@ -351,7 +348,7 @@ class Exchange:
         self._connection = None
         self._held.clear()
         if outcome:
-            latency_us = (time.perf_counter_ns() - self._begun_ns) // 1000
+            latency_us = (perf_counter_ns() - self._begun_ns) // 1000
             self.client.gate.finished(self.ticket, status, outcome, latency_us)
         if tell_client:
             self.flush()

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from router.gateway.head import Head
+from router.gateway.head import Field, Head
 
-Fields = list[tuple[bytes, bytes]]
 HOP_BY_HOP = frozenset(
     (
         b"connection",
@@ -56,22 +55,17 @@ NEVER_TRAILING = ANEW | {
     b"x-forwarded-host",
     b"x-forwarded-proto",
 }
+USUAL = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))  # these name no other field
 CRLF = b"\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
-VIA = {version: f"Via: {version} pointsman".encode() for version in ("1.0", "1.1")}
+VIA = {version: f"\r\nVia: {version} pointsman\r\n".encode() for version in ("1.0", "1.1")}
 
 
-def named(connection: bytes | None) -> frozenset[bytes]:
-    """The fields that a Connection field names."""
-    if not connection:
-        return frozenset()
-    return frozenset(part.strip().lower() for part in connection.split(b",")) - KEPT_THOUGH_NAMED
-
-
-def all_named(headers: Fields) -> frozenset[bytes]:
-    """The same over all Connection fields of a head."""
-    return named(b",".join(value for name, value in headers if name.lower() == b"connection"))
+def named(headers: list[Field]) -> frozenset[bytes]:
+    """The fields that the Connection fields of a head name."""
+    parts = b",".join(value for key, _, value in headers if key == b"connection").split(b",")
+    return frozenset(part.strip().lower() for part in parts) - KEPT_THOUGH_NAMED
 
 
 def request_head(head: Head, target: bytes, peer: bytes, *, expects: bool = False) -> bytes:
@@ -83,29 +77,26 @@ def request_head(head: Head, target: bytes, peer: bytes, *, expects: bool = Fals
         peer: the client's address.
         expects: ask the upstream for its 100 before the body follows.
     """
-    drop = all_named(head.headers) if b"connection" in head.lower else ()
-    lines = [head.method + b" " + target + b" HTTP/1.1", b"Host: " + head.host]
-    forwarded = b""
-    for key, (name, value) in zip(head.keys, head.headers, strict=True):
-        if key in drop:
-            continue
-        if key not in ANEW:
-            if not key.startswith(OWN):
-                lines.append(name + b": " + value)
-        elif key == b"x-forwarded-for":
-            forwarded = forwarded + b", " + value if forwarded else value
-        elif key == b"max-forwards":
-            lines.append(b"Max-Forwards: " + fewer_forwards(head, value))
-    lines.append(b"X-Forwarded-For: " + (forwarded + b", " + peer if forwarded else peer))
-    lines.append(VIA[head.version])
+    lower = head.lower
+    drop = ANEW | named(head.headers) if b"connection" in lower else ANEW
+    parts = [head.method, b" ", target, b" HTTP/1.1\r\nHost: ", head.host, CRLF]
+    for key, name, value in head.headers:
+        if key not in drop and not key.startswith(OWN):
+            parts += (name, b": ", value, CRLF)
+    if b"x-forwarded-for" in lower:
+        peer = b", ".join([*(value for key, _, value in head.headers if key == b"x-forwarded-for"), peer])
+    parts += (b"X-Forwarded-For: ", peer, VIA[head.version])
     if expects:
-        lines.append(b"Expect: 100-continue")
+        parts.append(b"Expect: 100-continue\r\n")
+    if b"max-forwards" in lower:
+        parts += (b"Max-Forwards: ", fewer_forwards(head, lower[b"max-forwards"]), CRLF)
     if head.chunked:
-        lines.append(b"Transfer-Encoding: chunked")
+        parts.append(b"Transfer-Encoding: chunked\r\n\r\n")
     elif head.length is not None:
-        lines.append(b"Content-Length: %d" % head.length)
-    lines.append(CRLF)
-    return CRLF.join(lines)
+        parts.append(b"Content-Length: %d\r\n\r\n" % head.length)
+    else:
+        parts.append(CRLF)
+    return b"".join(parts)
 
 
 def fewer_forwards(head: Head, value: bytes) -> bytes:
@@ -115,26 +106,25 @@ def fewer_forwards(head: Head, value: bytes) -> bytes:
     return value
 
 
-def answer_fields(headers: Fields) -> tuple[list[bytes], list[bytes], bool]:
-    """What of an answer's fields goes on: pieces of lines, reported outcomes, and whether there was a Date."""
-    parts: list[bytes] = []
+def answer_fields(out: list[bytes], headers: list[Field]) -> tuple[list[bytes], bool]:
+    """Append what of an answer's fields goes on; the reported outcomes, and whether there was a Date."""
     reports: list[bytes] = []
-    has_date = False
-    drop: frozenset[bytes] = frozenset()
-    keys = [name.lower() for name, _ in headers]
-    if b"connection" in keys:
-        drop = all_named(headers)
-    for key, (name, value) in zip(keys, headers, strict=True):
-        if key in HOP_BY_HOP or key in drop:
-            continue
-        if key.startswith(OWN):
-            if key == OUTCOME_FIELD:
-                reports.append(value)
-            continue
-        if key == b"date":
-            has_date = True
-        parts += (name, b": ", value, CRLF)
-    return parts, reports, has_date
+    has_date = named_too = False
+    first = len(out)
+    for key, name, value in headers:
+        if key in HOP_BY_HOP:
+            named_too = named_too or (key == b"connection" and value not in USUAL)
+        elif not key.startswith(OWN):
+            has_date = has_date or key == b"date"
+            out += (name, b": ", value, CRLF)
+        elif key == OUTCOME_FIELD:
+            reports.append(value)
+    if named_too:
+        drop = HOP_BY_HOP | named(headers)
+        kept = [field for field in headers if field[0] not in drop and not field[0].startswith(OWN)]
+        out[first:] = [part for _, name, value in kept for part in (name, b": ", value, CRLF)]
+        has_date = any(key == b"date" for key, _, _ in kept)
+    return reports, has_date
 
 
 def chunk(data: bytes) -> bytes:
@@ -142,11 +132,11 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def last_chunk(trailers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def last_chunk(trailers: Iterable[Field]) -> bytes:
     """The end of a chunked body, with those trailers that may follow one."""
     kept = [
         b"%b: %b\r\n" % (name, value)
-        for name, value in trailers
-        if (key := name.lower()) not in NEVER_TRAILING and not key.startswith(OWN)
+        for key, name, value in trailers
+        if key not in NEVER_TRAILING and not key.startswith(OWN)
     ]
     return b"0\r\n%b\r\n" % b"".join(kept) if kept else LAST_CHUNK

@@ -7,17 +7,21 @@ the rule it holds; whatever conflicts is refused, never repaired.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # RFC 9110 section 7.2 with RFC 3986 section 3.2.2: a name, an IPv4 address or a bracketed IPv6 one, then a port.
 HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]{0,5})?")
 TARGET = re.compile(rb"[\x21-\x7e]+")
 ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
-LENGTH = re.compile(rb"[0-9]{1,19}")
+LENGTH_DIGITS = 19
 # RFC 3986 section 3.3; servers decode before they resolve, so the encoded dots count too.
 DOT_SEGMENT = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 UPGRADES = frozenset((b"websocket",))  # a client that asks for these cannot go on with HTTP/1.1
 METHOD_LIMIT = 32
+KNOWN = 128  # hosts and targets whose check is remembered: clients ask for the same ones again
+
+
+Field = tuple[bytes, bytes, bytes]
 
 
 class RefusedHeadError(Exception):
@@ -35,8 +39,7 @@ class Head:
 
     Attributes:
         target: as it is forwarded, in origin form (or ``*``).
-        headers: fields in their order and spelling.
-        keys: their names in lower case, in the same order.
+        headers: (lower-cased name, name, value) of each field, in their order and spelling.
         lower: the first value of each field by lower-cased name.
         length: the announced length; None when none is.
     """
@@ -47,7 +50,6 @@ class Head:
         "headers",
         "host",
         "keep_alive",
-        "keys",
         "length",
         "lower",
         "method",
@@ -63,8 +65,7 @@ class Head:
         self.path = b""
         self.query = b""
         self.host = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.keys: list[bytes] = []
+        self.headers: list[Field] = []
         self.lower: dict[bytes, bytes] = {}
         self.version = "1.1"
         self.keep_alive = True
@@ -76,6 +77,10 @@ class Head:
     def has_body(self) -> bool:
         """Whether octets follow the head."""
         return self.chunked or bool(self.length)
+
+    def octets(self, target: bytes) -> int:
+        """About how long the head was."""
+        return len(target) + sum(len(name) + len(value) + 4 for _, name, value in self.headers)
 
 
 def complete(
@@ -93,13 +98,9 @@ def complete(
         raise RefusedHeadError(414, "target_too_long", f"expected a target of at most {target_limit} octets")
     if len(method) > METHOD_LIMIT:
         raise RefusedHeadError(501, "method", f"expected a method of at most {METHOD_LIMIT} octets")
-    lower: dict[bytes, bytes] = {}
-    keys = head.keys = [name.lower() for name, _ in head.headers]
-    for key, (_, value) in zip(keys, head.headers, strict=True):
-        if key in lower:
-            _repeated(key)
-        else:
-            lower[key] = value
+    lower = {key: value for key, _, value in head.headers}
+    if len(lower) != len(head.headers):
+        lower = _first_values(head.headers)
     head.lower = lower
     _host(head, lower)
     _target(head, target)
@@ -117,9 +118,15 @@ def complete(
 ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 
 
-def _repeated(key: bytes) -> None:
-    if key in ONCE:
-        raise RefusedHeadError(400, "repeated_field", f"expected {key.decode()} once")
+def _first_values(headers: list[Field]) -> dict[bytes, bytes]:
+    """The first value of each field, where some field stands twice."""
+    lower: dict[bytes, bytes] = {}
+    for key, _, value in headers:
+        if key not in lower:
+            lower[key] = value
+        elif key in ONCE:
+            raise RefusedHeadError(400, "repeated_field", f"expected {key.decode()} once")
+    return lower
 
 
 def _upgrade(lower: dict[bytes, bytes]) -> None:
@@ -133,6 +140,23 @@ def _upgrade(lower: dict[bytes, bytes]) -> None:
         )
 
 
+@lru_cache(KNOWN)
+def _is_host(host: bytes) -> bool:
+    return HOST.fullmatch(host) is not None
+
+
+@lru_cache(KNOWN)
+def _split(target: bytes) -> tuple[bytes, bytes] | None:
+    """Path and query of a target in origin form; None for every other one."""
+    if target[:1] != b"/" or TARGET.fullmatch(target) is None or b"#" in target:
+        return None
+    path, _, query = target.partition(b"?")
+    if DOT_SEGMENT.search(path) is not None:
+        # A rule by path must judge the path that the upstream will see.
+        raise RefusedHeadError(400, "dot_segments", "expected a path without '.' and '..' segments")
+    return path, query
+
+
 def _host(head: Head, lower: dict[bytes, bytes]) -> None:
     """RFC 9112 section 3.2: a missing, repeated or invalid Host is answered 400."""
     host = lower.get(b"host")
@@ -140,45 +164,48 @@ def _host(head: Head, lower: dict[bytes, bytes]) -> None:
         if head.version == "1.1":
             raise RefusedHeadError(400, "host", "expected a Host field")
         return
-    if HOST.fullmatch(host) is None:
+    if not _is_host(host):
         raise RefusedHeadError(400, "host", "expected a host name or address, and a port at most")
     head.host = host
 
 
 def _target(head: Head, target: bytes) -> None:
     """RFC 9112 section 3.2: origin form, absolute form, or ``*`` for OPTIONS; never a tunnel."""
-    if TARGET.fullmatch(target) is None or b"#" in target:
-        raise RefusedHeadError(400, "target", "expected a target of visible ASCII without fragment")
+    if head.method == b"CONNECT":
+        raise RefusedHeadError(400, "target", "this gateway opens no tunnels")
     if head.method == b"TRACE":
         raise RefusedHeadError(
             501, "method", "TRACE would show the client what others wrote into its request"
         )
-    if target[0] != 0x2F:
+    parts = _split(target)
+    if parts is None:
         if target == b"*" and head.method == b"OPTIONS":
             head.target = head.path = target
             return
-        absolute = ABSOLUTE.fullmatch(target)
-        if absolute is None or head.method == b"CONNECT":
-            raise RefusedHeadError(400, "target", "expected a target that begins with '/'")
-        authority, rest = absolute[1], absolute[2]
-        if not authority or HOST.fullmatch(authority) is None:
-            raise RefusedHeadError(400, "target", "expected a host in the absolute target")
-        # Section 3.2.2: the target's authority replaces the Host field.
-        head.host = authority
-        head.headers = [
-            (name, authority if name.lower() == b"host" else value) for name, value in head.headers
-        ]
-        if not rest and head.method == b"OPTIONS":
-            head.target = head.path = b"*"  # section 3.2.4
+        target = _absolute(head, target)
+        if target == b"*":
+            head.target = head.path = target
             return
-        target = rest if rest[:1] == b"/" else b"/" + rest
-    elif head.method == b"CONNECT":
-        raise RefusedHeadError(400, "target", "this gateway opens no tunnels")
+        parts = _split(target)
+    if parts is None:
+        raise RefusedHeadError(400, "target", "expected a target of visible ASCII without fragment")
     head.target = target
-    head.path, _, head.query = target.partition(b"?")
-    # A rule by path must judge the path that the upstream will see.
-    if (b"/." in head.path or b"/%" in head.path) and DOT_SEGMENT.search(head.path) is not None:
-        raise RefusedHeadError(400, "dot_segments", "expected a path without '.' and '..' segments")
+    head.path, head.query = parts
+
+
+def _absolute(head: Head, target: bytes) -> bytes:
+    """The origin form of an absolute target, whose authority replaces the Host field (section 3.2.2)."""
+    absolute = ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        raise RefusedHeadError(400, "target", "expected a target of visible ASCII that begins with '/'")
+    authority, rest = absolute[1], absolute[2]
+    if not authority or not _is_host(authority):
+        raise RefusedHeadError(400, "target", "expected a host in the absolute target")
+    head.host = authority
+    head.headers = [(key, name, authority if key == b"host" else value) for key, name, value in head.headers]
+    if not rest and head.method == b"OPTIONS":
+        return b"*"  # section 3.2.4
+    return rest if rest[:1] == b"/" else b"/" + rest
 
 
 def _framing(head: Head, lower: dict[bytes, bytes], body_limit: int) -> None:
@@ -193,7 +220,7 @@ def _framing(head: Head, lower: dict[bytes, bytes], body_limit: int) -> None:
             raise RefusedHeadError(501, "framing", "expected Transfer-Encoding: chunked")
         head.chunked = True
     elif length is not None:
-        if LENGTH.fullmatch(length) is None:
+        if not length.isdigit() or len(length) > LENGTH_DIGITS:
             raise RefusedHeadError(400, "framing", "expected a whole number as Content-Length")
         head.length = int(length)
         if head.length > body_limit:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import httptools
 
-from router.gateway.head import Head, RefusedHeadError, complete
+from router.gateway.head import Field, Head, RefusedHeadError, complete
 from router.gateway.ports import Limits
 
 OVERHEAD_LIMIT = 65_536  # octets between two pieces of a chunked body: sizes, extensions, trailers
@@ -23,7 +23,7 @@ class Request:
         self.head = head
         self.refusal = refusal
         self.body: list[bytes] = []
-        self.trailers: list[tuple[bytes, bytes]] = []
+        self.trailers: list[Field] = []
         self.complete = False
 
 
@@ -36,7 +36,7 @@ class RequestReader:
         self.in_head = False
         self.reading: Request | None = None  # the request whose body the parser is in
         self._parser = httptools.HttpRequestParser(self)
-        self._head = Head()
+        self._headers: list[Field] = []
         self._target = b""
         self._last: Head | None = None
         self._fed = 0
@@ -61,19 +61,21 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Octets from the client."""
-        if self.in_head or self.reading is None:
+        if self.reading is None:
             self._fed += len(data)
         elif self.reading.head.chunked:
             self._overhead += len(data)
         self._parse(data)
-        if self.deaf:
-            return
-        if self._fed > self.limits.head + self.limits.target and (self.in_head or self.reading is None):
+        if (self._fed > self.limits.head or self._overhead) and not self.deaf:
+            self._check_overhead()
+
+    def _check_overhead(self) -> None:
+        """Octets that are neither a whole head nor body: there may be so many of them."""
+        if self.reading is None and self._fed > self.limits.head + self.limits.target:
             self.refused(_too_long(self.limits))
         elif self._overhead > OVERHEAD_LIMIT:
-            self.refused(
-                RefusedHeadError(400, "chunk_overhead", "expected short chunk extensions and trailers")
-            )
+            expected = "expected short chunk extensions and trailers"
+            self.refused(RefusedHeadError(400, "chunk_overhead", expected))
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -99,7 +101,7 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._head = Head()
+        self._headers = []
         self._target = b""
         self.in_head = True
 
@@ -113,22 +115,16 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or behind a chunked body."""
-        if self.in_head:
-            fields = self._head.headers
-        elif self.reading is not None:
-            fields = self.reading.trailers
-        else:
-            return
-        if len(fields) >= self.limits.fields:
-            raise RefusedHeadError(431, "too_many_fields", f"expected at most {self.limits.fields} fields")
-        fields.append((name, value))
+        self._headers.append((name.lower(), name, value))
 
     def on_headers_complete(self) -> None:
         """A head is whole: check it."""
         self.in_head = False
-        head, limits, parser = self._head, self.limits, self._parser
-        octets = len(self._target) + sum(len(name) + len(value) + 4 for name, value in head.headers)
-        if octets > limits.head:
+        limits, parser, head = self.limits, self._parser, Head()
+        head.headers, self._headers = self._headers, []  # what follows are trailers
+        if len(head.headers) > limits.fields:
+            raise _too_many(limits)
+        if self._fed > limits.head and head.octets(self._target) > limits.head:
             raise _too_long(limits)
         complete(
             head, self._target, parser.get_method(), parser.get_http_version(), limits.target, limits.body
@@ -155,7 +151,15 @@ class RequestReader:
         request, self.reading = self.reading, None
         if request is not None:
             request.complete = True
+            if self._headers:
+                if len(self._headers) > self.limits.fields:
+                    raise _too_many(self.limits)
+                request.trailers, self._headers = self._headers, []
             self.whole(request)
+
+
+def _too_many(limits: Limits) -> RefusedHeadError:
+    return RefusedHeadError(431, "too_many_fields", f"expected at most {limits.fields} fields")
 
 
 def _too_long(limits: Limits) -> RefusedHeadError:

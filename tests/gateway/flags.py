@@ -44,7 +44,7 @@ def head(target: str = "/v2/infer", method: str = "POST", **fields: str) -> Head
     """A checked request head; underscores in field names stand for dashes."""
     made = Head()
     given = {"host": "models.example", **{name.replace("_", "-"): value for name, value in fields.items()}}
-    made.headers = [(name.encode(), value.encode()) for name, value in given.items()]
+    made.headers = [(name.lower().encode(), name.encode(), value.encode()) for name, value in given.items()]
     complete(made, target.encode(), method.encode(), "1.1", 16_384, 1 << 30)
     return made
 

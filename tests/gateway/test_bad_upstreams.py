@@ -230,7 +230,7 @@ BAD_BODIES = {
     "a bare LF behind a size": b"2\nok\r\n0\r\n\r\n",
     "an endless extension": b"2\r\nok\r\n2;" + b"x" * 200_000,
     "an endless trailer": b"2\r\nok\r\n0\r\nX-A: " + b"b" * 200_000,
-    "10,000 trailers": b"2\r\nok\r\n0\r\n" + b"X: b\r\n" * 10_000,
+    "10,000 trailers": b"2\r\nok\r\n0\r\n" + b"X: b\r\n" * 10_000 + b"\r\n",
     "a trailer that breaks the grammar": b"2\r\nok\r\n0\r\nX A: b\r\n\r\n",
 }
 
