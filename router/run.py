@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from router.flag import Lane, RunningExperiment
+from router.flag import MEASURES, Lane, RunningExperiment
 
 FINAL = frozenset({"promoted", "rolled_back", "ended", "superseded"})
 
@@ -52,5 +52,6 @@ def running_experiment(spec: dict[str, Any], run: str, epoch: int) -> RunningExp
         coverage=0,
         traffic=spec["traffic"],
         slow_ms=slow[0] if slow else None,
+        measures=tuple(metric["name"] for metric in spec["metrics"] if metric["name"] in MEASURES),
         ttl_ms=max(metric["window_ms"] + metric["grace_ms"] for metric in spec["metrics"]),
     )

@@ -68,7 +68,16 @@ def named(headers: list[Field]) -> frozenset[bytes]:
     return frozenset(part.strip().lower() for part in parts) - KEPT_THOUGH_NAMED
 
 
-def request_head(head: Head, target: bytes, peer: bytes, *, expects: bool = False) -> bytes:
+def request_head(
+    head: Head,
+    target: bytes,
+    peer: bytes,
+    *,
+    expects: bool = False,
+    drops: frozenset[bytes] = frozenset(),
+    lines: bytes = b"",
+    length: int | None = None,
+) -> bytes:
     """The head as it goes to the upstream, framed by us.
 
     Args:
@@ -76,9 +85,14 @@ def request_head(head: Head, target: bytes, peer: bytes, *, expects: bool = Fals
         target: for this upstream.
         peer: the client's address.
         expects: ask the upstream for its 100 before the body follows.
+        drops: names of fields that the arm sets itself.
+        lines: those fields, each with its line end.
+        length: of a body that the arm has changed; None when it goes as it came.
     """
     lower = head.lower
     drop = ANEW | named(head.headers) if b"connection" in lower else ANEW
+    if drops:
+        drop |= drops
     parts = [head.method, b" ", target, b" HTTP/1.1\r\nHost: ", head.host, CRLF]
     for key, name, value in head.headers:
         if key not in drop and not key.startswith(OWN):
@@ -90,7 +104,10 @@ def request_head(head: Head, target: bytes, peer: bytes, *, expects: bool = Fals
         parts.append(b"Expect: 100-continue\r\n")
     if b"max-forwards" in lower:
         parts += (b"Max-Forwards: ", fewer_forwards(head, lower[b"max-forwards"]), CRLF)
-    if head.chunked:
+    parts.append(lines)
+    if length is not None:
+        parts.append(b"Content-Length: %d\r\n\r\n" % length)
+    elif head.chunked:
         parts.append(b"Transfer-Encoding: chunked\r\n\r\n")
     elif head.length is not None:
         parts.append(b"Content-Length: %d\r\n\r\n" % head.length)

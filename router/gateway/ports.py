@@ -22,6 +22,7 @@ class Limits:
     connect_s: float = 1.0
     connections: int = 16_384
     requests: int = 4096
+    hold: int = 65_536
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -36,6 +37,7 @@ class Limits:
             settings.connect_timeout_ms / 1000,
             settings.connections_limit,
             settings.requests_limit,
+            settings.body_hold_limit,
         )
 
 
@@ -45,6 +47,10 @@ class Ticket(Protocol):
     Attributes:
         needs_body: octets of body the gate wants to see before it decides; 0 when it has decided.
         refusal: (status, code, message) to answer instead of passing on.
+        blocked: nobody is asked, the attempt has failed already.
+        edit: what the arm sets on the request; None for nothing.
+        protocol: what can be read in the answer; None for nothing.
+        observed: what was read in it.
         upstream: the pool to send it to.
         target: the request target to send.
         answer_headers: ready lines for the answer, each with its line end.
@@ -55,6 +61,10 @@ class Ticket(Protocol):
 
     needs_body: int
     refusal: tuple[int, str, str] | None
+    blocked: bool
+    edit: Any
+    protocol: Any
+    observed: Any
     upstream: Any
     target: bytes
     answer_headers: bytes
@@ -74,8 +84,14 @@ class Gate(Protocol):
     def route(self, head: Head, body: bytes | None) -> Any:
         """The ticket of a request; ``body`` is given when the first ticket asked for it."""
 
+    def again(self, ticket: Any, head: Head, outcome: str, *, replayable: bool) -> bool:
+        """Whether to make another attempt after one that gave no answer, by what the ticket says from now on."""
+
+    def instead(self, ticket: Any, head: Head, outcome: str) -> bool:
+        """Whether another arm is to answer in the place of the assigned one, by what the ticket says from now on."""
+
     def finished(self, ticket: Any, status: int, outcome: str, latency_us: int) -> None:
-        """The request has ended: ok, connect_failed, timeout, truncated, bad_answer or client_abort."""
+        """The request has ended: ok, client_abort, or one of the arm's faults."""
 
     def reported(self, ticket: Any, value: bytes) -> None:
         """The value of an answer's Pointsman-Outcome field."""

@@ -13,25 +13,26 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from router.address import Address
 from router.assignment import CompiledFlag, Reason
 from router.errors import Problem, SpecError
 from router.flag import Arm, Flag
-from router.gateway.counters import Row, Tally
+from router.gateway.arm import ArmRoute, Standing
+from router.gateway.counters import Row
 from router.gateway.identify import HeadLike, Identifier
 from router.gateway.probes import address_of
-from router.telemetry import ROWS
+from router.protocols import ROWS as PROTOCOLS
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
 SAFE = re.compile(r"[!-~]{1,200}")
-STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
-FAULTS = ("connect_failed", "timeout", "truncated", "bad_answer")
-BOUNDS_S = ROWS["pointsman_request_seconds"].bounds
 ANY = b""  # the cell of routes that match every first segment; no segment is looked up under this name
 
 
 class RoutedHead(HeadLike, Protocol):
     """What routing reads of a request head."""
+
+    @property
+    def method(self) -> bytes:
+        """The method."""
 
     @property
     def target(self) -> bytes:
@@ -44,40 +45,6 @@ class RoutedHead(HeadLike, Protocol):
     @property
     def host(self) -> bytes:
         """The host, with its port if it has one."""
-
-
-class ArmRoute:
-    """One arm of a route, ready to send to."""
-
-    __slots__ = (
-        "aborts",
-        "base",
-        "faults",
-        "headers",
-        "latency",
-        "latency_us",
-        "name",
-        "slow",
-        "statuses",
-        "upstream",
-    )
-
-    def __init__(self, flag: Flag, arm: Arm, upstream: Any, row: Row) -> None:
-        self.name = arm.name
-        self.upstream = upstream
-        base = Address.parse(arm.upstream).base
-        self.base: bytes | None = base.encode() if base else None
-        self.headers = _headers(flag, arm.name)
-        labels = {"route": flag.route, "arm": arm.name}
-        self.statuses = [row.tally("pointsman_requests", **labels, status=status) for status in STATUSES]
-        self.faults: dict[str, Tally] = {
-            fault: row.tally("pointsman_upstream_failures", **labels, outcome=fault) for fault in FAULTS
-        }
-        self.aborts = row.tally("pointsman_client_aborts", **labels)
-        self.slow = row.tally("pointsman_slow_requests", **labels)
-        self.latency_us = row.tally("pointsman_request_seconds_sum", **labels)
-        edges = [*(f"{bound:g}" for bound in BOUNDS_S), "+Inf"]
-        self.latency = [row.tally("pointsman_request_seconds_bucket", **labels, le=edge) for edge in edges]
 
 
 class CompiledRoute:
@@ -93,8 +60,10 @@ class CompiledRoute:
         "flag",
         "headers",
         "identify",
+        "measures",
         "prefix",
         "prefix_slash",
+        "protocol",
         "reasons",
         "run",
         "slow_us",
@@ -113,9 +82,14 @@ class CompiledRoute:
         self.slow_us = None if slow_ms is None else slow_ms * 1000
         self.identify = Identifier(flag.unit)
         self.arms = {
-            arm.name: ArmRoute(flag, arm, compiler.upstream(arm.upstream), compiler.row) for arm in flag.arms
+            arm.name: ArmRoute(
+                flag, arm, compiler.upstream(arm.upstream), compiler.row, compiler.standing(flag.route, arm)
+            )
+            for arm in flag.arms
         }
         self.default = self.arms[flag.default]
+        self.protocol = None if flag.protocol == "plain" else PROTOCOLS[flag.protocol]
+        self.measures = frozenset(self.experiment.measures) if self.experiment else frozenset()
         match = flag.match
         path = match.path.rstrip("/") if match else ""
         self.prefix = path.encode()
@@ -150,6 +124,11 @@ class Compiler:
         self.total_ms = total_ms
         self._make = make_upstream
         self._upstreams: dict[str, Any] = {}
+        self._standings: dict[tuple[str, str, str], Standing] = {}
+
+    def standing(self, route: str, arm: Arm) -> Standing:
+        """What is known of an arm from its requests so far; a changed flag does not forget it."""
+        return self._standings.setdefault((route, arm.name, arm.identity or arm.upstream), Standing())
 
     def upstream(self, url: str) -> Any:
         """The upstream at an address; its path is the arm's matter."""
@@ -246,17 +225,6 @@ def _table(routes: Iterable[CompiledRoute]) -> Table:
         segment: tuple(sorted(cell if segment == ANY else [*cell, *everywhere], key=_rank))
         for segment, cell in by_segment.items()
     }
-
-
-def _headers(flag: Flag, arm: str) -> bytes:
-    """The answer's header fields up to the decision id; empty when none are shown."""
-    if not flag.experiments or flag.expose == "none":
-        return b""
-    shown = "Pointsman-Decision: "
-    if flag.expose == "all":
-        name = flag.experiments[0].experiment
-        shown = f"Pointsman-Experiment: {name}\r\nPointsman-Arm: {arm}\r\nPointsman-Revision: {flag.revision}\r\n{shown}"
-    return shown.encode()
 
 
 def _check_names(flag: Flag) -> None:

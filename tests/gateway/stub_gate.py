@@ -15,6 +15,8 @@ class StubTicket:
     def __init__(self, upstream: Upstream, target: bytes, first_byte_ms: int, total_ms: int) -> None:
         self.needs_body = 0
         self.refusal: tuple[int, str, str] | None = None
+        self.blocked = False
+        self.edit = self.protocol = self.observed = None
         self.upstream = upstream
         self.target = target
         self.answer_headers = b""
@@ -59,6 +61,12 @@ class StubGate:
         elif body is not None:
             self.bodies.append(body)
         return ticket
+
+    def again(self, ticket: Any, head: Head, outcome: str, *, replayable: bool) -> bool:
+        return False
+
+    def instead(self, ticket: Any, head: Head, outcome: str) -> bool:
+        return False
 
     def finished(self, ticket: Any, status: int, outcome: str, latency_us: int) -> None:
         self.ended.append((status, outcome))
