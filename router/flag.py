@@ -71,12 +71,17 @@ class ArmSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One alternative of a route. ``identity`` is a digest of what it is: a change of it is a new epoch."""
+    """One alternative of a route.
+
+    ``identity`` is a digest of what it is: a change of it is a new epoch. ``declares`` is what its answers say that they
+    come from; empty when nothing is declared.
+    """
 
     name: str
     upstream: str
     identity: str = ""
     set: ArmSet | None = None
+    declares: str = ""
 
 
 class UnitSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

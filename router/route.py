@@ -174,6 +174,7 @@ class ArmModel(Strict):
 
     upstream: Annotated[str, reads(upstream)]
     set: SetModel | None = None
+    declares: Annotated[str, reads(_field_value)] = ""
 
     def identity(self) -> str:
         """A digest of what this arm is."""
@@ -181,6 +182,8 @@ class ArmModel(Strict):
         if self.set is not None:
             # Secrets stand by name in it: another key is not another model.
             what += "\n" + json.dumps(self.set.model_dump(by_alias=True), sort_keys=True)
+        if self.declares:
+            what += "\n" + self.declares
         return hashlib.blake2b(what.encode(), digest_size=8).hexdigest()
 
 
@@ -243,7 +246,13 @@ def flag_of(route: Route) -> Flag:
         match=Match(match.path, match.host, tuple((k.lower(), v) for k, v in match.headers.items())),
         unit=UnitSource(route.unit.kind, tuple(route.unit.from_), route.unit.on_missing),
         arms=tuple(
-            Arm(arm, model.upstream, model.identity(), model.set.compiled() if model.set else None)
+            Arm(
+                arm,
+                model.upstream,
+                model.identity(),
+                model.set.compiled() if model.set else None,
+                model.declares,
+            )
             for arm, model in route.arms.items()
         ),
         default=route.default,

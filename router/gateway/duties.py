@@ -159,7 +159,7 @@ class Duties:
         """What the heartbeat says."""
         host, pid = os.uname().nodename, os.getpid()
         who = {"writer": self.writer, "role": "gateway", "host": host, "pid": pid, "time": clock()}
-        return self.flags.state() | who | {"ready": self._ready_arms()}
+        return self.flags.state() | who | {"ready": self._ready_arms(), "identities": self.flags.identities()}
 
     def _ready_arms(self) -> dict[str, bool]:
         return {f"{route}/{arm.name}": self._probes.of(arm.upstream) for route, arm in self.flags.arms()}

@@ -202,8 +202,8 @@ class Gate:
             facts |= SLOW
             arm.slow.n += 1
         _timed(arm, latency_us, ticket.first_byte_us)
-        if ticket.observed is not None:
-            _observed(arm, ticket.observed)
+        if ticket.observed is not None and ticket.served is not None:
+            _observed(ticket.served, ticket.observed)
         buffer = ticket.buffer
         if buffer is None:
             return
@@ -298,6 +298,8 @@ def _timed(arm: ArmRoute, latency_us: int, first_byte_us: int) -> None:
 
 def _observed(arm: ArmRoute, answer: Observer) -> None:
     """Count what an answer said of itself."""
+    if answer.identity is not None:
+        arm.standing.named(answer.identity)
     for tally, tokens in zip(arm.tokens, (answer.tokens_in, answer.tokens_out), strict=True):
         if tokens is not None:
             tally.n += tokens

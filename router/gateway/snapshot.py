@@ -83,12 +83,13 @@ class CompiledRoute:
         self.identify = Identifier(flag.unit)
         self.arms = {
             arm.name: ArmRoute(
-                flag, arm, compiler.upstream(arm.upstream), compiler.row, compiler.standing(flag.route, arm)
+                flag, arm, compiler.upstream(arm.upstream), compiler.row, compiler.standing(flag, arm)
             )
             for arm in flag.arms
         }
         self.default = self.arms[flag.default]
-        self.protocol = None if flag.protocol == "plain" else PROTOCOLS[flag.protocol]
+        reads = flag.protocol != "plain" or any(arm.declares for arm in flag.arms)
+        self.protocol = PROTOCOLS[flag.protocol] if reads else None
         self.measures = frozenset(self.experiment.measures) if self.experiment else frozenset()
         match = flag.match
         path = match.path.rstrip("/") if match else ""
@@ -126,9 +127,12 @@ class Compiler:
         self._upstreams: dict[str, Any] = {}
         self._standings: dict[tuple[str, str, str], Standing] = {}
 
-    def standing(self, route: str, arm: Arm) -> Standing:
-        """What is known of an arm from its requests so far; a changed flag does not forget it."""
-        return self._standings.setdefault((route, arm.name, arm.identity or arm.upstream), Standing())
+    def standing(self, flag: Flag, arm: Arm) -> Standing:
+        """What is known of an arm from its requests so far; a changed flag does not forget it, a new epoch may."""
+        name = (flag.route, arm.name, arm.identity or arm.upstream)
+        standing = self._standings.setdefault(name, Standing())
+        standing.begin(flag.epoch)
+        return standing
 
     def upstream(self, url: str) -> Any:
         """The upstream at an address; its path is the arm's matter."""

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from router.events import FACTS_SHIFT
-from router.flag import Arm, ArmSet
+from router.flag import Arm, ArmSet, Flag
 from router.gateway.plane import Plane
 from router.gateway.ports import Counts, Limits
+from router.gateway.snapshot import CompiledRoute
 from router.gateway.upstream import Upstream
 from tests.gateway.flags import Bench, experiment, flag
 from tests.gateway.scripted import Client, Message, Script, answering, read_request
@@ -41,6 +42,16 @@ class Gated:
         self.plane = plane
         self.port = port
         self.requests: list[tuple[str, Message]] = []
+
+    @property
+    def route(self) -> CompiledRoute:
+        snapshot = self.bench.gate.snapshot
+        assert snapshot is not None
+        return snapshot.routes["web"]
+
+    @property
+    def flag(self) -> Flag:
+        return self.route.flag
 
     async def ask(self, data: bytes) -> Message:
         client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
