@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from router.gateway.answers import FAILURES, PLAIN, STATUS_LINES, failure
+from router.gateway.answers import FAILURES, PLAIN, STATUS_LINES, answer, failure
 from router.gateway.fields import CHUNKED, CRLF, answer_fields, chunk, last_chunk
 from router.gateway.head import Field, Head
 from router.gateway.observing import Observer
@@ -217,6 +217,14 @@ class Exchange(Sending):
         """The gate does not pass this request on."""
         self._reply(status, code, message)
         self._end("", status)
+
+    def reply(self, lines: bytes, body: bytes) -> None:
+        """The gate answers by itself."""
+        close = not self.client.stays_open(self)
+        extra = self.client.plane.date + lines
+        bare = self.head.method == b"HEAD"
+        self._out.append(answer(200, b"application/json", body, close=close, extra=extra, head_only=bare))
+        self._end("", 200)
 
     def _reply(self, status: int, code: str, message: str) -> None:
         """An answer of ours instead of the upstream's, in the shape that the client's protocol knows."""

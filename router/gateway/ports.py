@@ -47,6 +47,7 @@ class Ticket(Protocol):
     Attributes:
         needs_body: octets of body the gate wants to see before it decides; 0 when it has decided.
         refusal: (status, code, message) to answer instead of passing on.
+        reply: fields and body of an answer of our own instead of passing on.
         blocked: nobody is asked, the attempt has failed already.
         edit: what the arm sets on the request; None for nothing.
         protocol: what can be read in the answer; None for nothing.
@@ -61,6 +62,7 @@ class Ticket(Protocol):
 
     needs_body: int
     refusal: tuple[int, str, str] | None
+    reply: tuple[bytes, bytes] | None
     blocked: bool
     edit: Any
     protocol: Any

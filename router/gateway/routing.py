@@ -18,8 +18,10 @@ from time import monotonic
 from router.assignment import Reason
 from router.decision_id import Signer
 from router.events import ERROR, EXPOSURE, FALLBACK, REFUSED, SLOW, key_digest, pack_where, to_fixed
+from router.gateway import deciding
 from router.gateway.arm import BOUNDS_S, ArmRoute
 from router.gateway.counters import Row
+from router.gateway.head import Head
 from router.gateway.identify import NeedsBody
 from router.gateway.observing import Observer
 from router.gateway.pages import PATHS
@@ -78,8 +80,27 @@ class Gate:
         """The gateway's own page at a path: status, content type, body; None when the path is not ours."""
         return self.pages(head.path) if head.path in PATHS else None
 
-    def route(self, head: RoutedHead, body: bytes | None) -> Ticket:
+    def route(self, head: Head, body: bytes | None) -> Ticket:
         """Where a request goes. ``body`` is None at first; it is given when the ticket asked for it."""
+        if head.path.startswith(deciding.PATH):
+            asked = deciding.question(head)
+            if asked is not None:
+                return self._decide(asked, body)
+        return self._route(head, body)
+
+    def _decide(self, asked: Head, body: bytes | None) -> Ticket:
+        """Answer for a proxy what ``_route`` says; what cannot be routed has no arm, and the proxy serves control."""
+        ticket = self._route(asked, body)
+        if ticket.needs_body:
+            return ticket
+        if ticket.buffer is not None:
+            ticket.buffer.in_flight -= 1  # the request ends elsewhere
+        reason = ticket.refusal[1] if ticket.refusal is not None else ticket.reason
+        ticket.reply = deciding.told(ticket, str(reason))
+        ticket.refusal = None
+        return ticket
+
+    def _route(self, head: RoutedHead, body: bytes | None) -> Ticket:
         ticket = Ticket()
         snapshot = self.snapshot
         if snapshot is None:
@@ -95,8 +116,8 @@ class Gate:
         ticket.first_byte_ms = route.first_byte_ms
         ticket.total_ms = route.total_ms
         if route.experiment is None:
-            reason = Reason.NO_EXPERIMENT if route.flag.enabled else Reason.DISABLED
-            route.reasons[reason].n += 1
+            ticket.reason = Reason.NO_EXPERIMENT if route.flag.enabled else Reason.DISABLED
+            route.reasons[ticket.reason].n += 1
             self._send(ticket, route, route.default, head)
             return ticket
         self._request += 1
@@ -125,6 +146,7 @@ class Gate:
 
     def _assign(self, ticket: Ticket, route: CompiledRoute, unit: bytes | None, head: RoutedHead) -> None:
         assignment = route.assign(unit)
+        ticket.reason = assignment.reason
         route.reasons[assignment.reason].n += 1
         arm = route.arms[assignment.arm]
         index = assignment.arm_index

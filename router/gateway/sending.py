@@ -58,6 +58,10 @@ class Sending:
         """The gate does not pass this request on."""
         raise NotImplementedError
 
+    def reply(self, lines: bytes, body: bytes) -> None:
+        """The gate answers by itself."""
+        raise NotImplementedError
+
     def fail(self, outcome: str) -> None:
         """This attempt gave no answer."""
         raise NotImplementedError
@@ -87,6 +91,9 @@ class Sending:
         ticket = self.ticket
         if ticket.refusal is not None:
             self.refuse(*ticket.refusal)
+            return
+        if ticket.reply is not None:
+            self.reply(*ticket.reply)
             return
         self._total_deadline = self._begun + ticket.total_ms / 1000
         self._attempt()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from router.assignment import Reason
 from router.gateway.arm import ArmRoute
 from router.gateway.recorder import Block, RunBuffer
 from router.gateway.setting import Edit
@@ -19,19 +20,22 @@ class Ticket:
     Attributes:
         arm: the assigned one; what goes wrong counts against it, whoever answered.
         served: the one that is asked now.
+        reply: fields and body of an answer of our own, for a request that goes nowhere.
         failed: how the assigned arm failed before another one was asked; empty when none was.
         attempts: arm and outcome of each attempt that gave no answer; None when the first one did.
     """
 
     __slots__ = (
         "answer_headers", "answer_octets", "arm", "arm_index", "attempts", "blocked", "buffer", "edit", "failed",
-        "first_byte_ms", "first_byte_us", "gap_us", "needs_body", "observed", "place", "protocol", "refusal", "request",
-        "retries", "route", "served", "target", "time", "total_ms", "unit", "upstream",
+        "first_byte_ms", "first_byte_us", "gap_us", "needs_body", "observed", "place", "protocol", "reason", "refusal", "reply",
+        "request", "retries", "route", "served", "target", "time", "total_ms", "unit", "upstream",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.needs_body = 0
         self.refusal: Refusal | None = None
+        self.reply: tuple[bytes, bytes] | None = None
+        self.reason: Reason | None = None
         self.upstream: Any = None
         self.target = b""
         self.edit: Edit | None = None

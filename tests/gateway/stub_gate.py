@@ -15,6 +15,7 @@ class StubTicket:
     def __init__(self, upstream: Upstream, target: bytes, first_byte_ms: int, total_ms: int) -> None:
         self.needs_body = 0
         self.refusal: tuple[int, str, str] | None = None
+        self.reply: tuple[bytes, bytes] | None = None
         self.blocked = False
         self.edit = self.protocol = self.observed = None
         self.upstream = upstream
