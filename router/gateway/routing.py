@@ -10,31 +10,26 @@ from __future__ import annotations
 
 import os
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from secrets import token_hex
 from time import monotonic
 
 from router.assignment import Reason
 from router.decision_id import Signer
-from router.events import ERROR, EXPOSURE, FALLBACK, REFUSED, SLOW, key_digest, pack_where, to_fixed
+from router.events import EXPOSURE, SLOW, key_digest, pack_where, to_fixed
 from router.gateway import deciding
-from router.gateway.arm import BOUNDS_S, ArmRoute
+from router.gateway.arm import ArmRoute
 from router.gateway.counters import Row
+from router.gateway.facts import facts, measured, observed, timed
 from router.gateway.head import Head
 from router.gateway.identify import NeedsBody
-from router.gateway.observing import Observer
 from router.gateway.pages import PATHS
 from router.gateway.recorder import Recorder
 from router.gateway.snapshot import CompiledRoute, RoutedHead, Snapshot
 from router.gateway.ticket import Refusal, Ticket
 
-NOT_REFUSALS = frozenset(
-    (401, 403, 429)
-)  # about who asks and how often, not about what the model makes of it
 NO_ANSWER = frozenset(("connect_failed", "timeout", "truncated", "bad_answer"))
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))  # RFC 9110 section 9.2.2
-BOUNDS_US = tuple(int(bound * 1_000_000) for bound in BOUNDS_S)
 COOKIE_AGE_S = 31_536_000
 REPORT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9_.-]{0,63})\s*=\s*([-+0-9.eE]{1,32})\s*")
 REPORTS_PER_ANSWER = 16
@@ -218,23 +213,23 @@ class Gate:
         if arm is None or route is None:
             return
         aborted = outcome == "client_abort"
-        facts = _facts(ticket, arm, status, outcome)
+        found = facts(ticket, arm, status, outcome)
         slow = route.slow_us is not None and latency_us > route.slow_us
         if slow:
-            facts |= SLOW
+            found |= SLOW
             arm.slow.n += 1
-        _timed(arm, latency_us, ticket.first_byte_us)
+        timed(arm, latency_us, ticket.first_byte_us)
         if ticket.observed is not None and ticket.served is not None:
-            _observed(ticket.served, ticket.observed)
+            observed(ticket.served, ticket.observed)
         buffer = ticket.buffer
         if buffer is None:
             return
         buffer.in_flight -= 1
         # Of a request that its client gave up nothing is known but that it was slow already.
         if ticket.place is not None and (slow or not aborted):
-            self._recorder.ended(buffer, ticket.place, facts, latency_us, self._clock(), ticket.arm_index > 0)
+            self._recorder.ended(buffer, ticket.place, found, latency_us, self._clock(), ticket.arm_index > 0)
         if route.measures and outcome == "ok" and not ticket.failed:
-            for name, value in _measured(ticket):
+            for name, value in measured(ticket):
                 if name in route.measures:
                     self._write_down(ticket, name, to_fixed(value))
 
@@ -279,62 +274,3 @@ def _serve_by(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedH
     ticket.target = arm.target(head.target, route.prefix)
     breaker = arm.standing.breaker
     ticket.blocked = breaker.failures > 0 and not breaker.allows(monotonic())
-
-
-def _facts(ticket: Ticket, arm: ArmRoute, status: int, outcome: str) -> int:
-    """What counts against the assigned arm, whoever answered; and the count of how the request ended."""
-    facts = 0
-    if outcome == "ok":
-        facts = _answered(ticket, status)
-    elif outcome == "client_abort":
-        arm.aborts.n += 1
-    else:
-        facts = ERROR
-        arm.faults[outcome].n += 1
-    if ticket.failed:
-        facts |= ERROR | FALLBACK
-        if ticket.failed in arm.faults:
-            arm.faults[ticket.failed].n += 1
-    return facts
-
-
-def _answered(ticket: Ticket, status: int) -> int:
-    """The facts of an answer; it is counted under the arm that gave it."""
-    served = ticket.served
-    if served is not None:
-        served.statuses[status // 100 - 1].n += 1
-        if served.standing.breaker.failures:
-            served.standing.breaker.answered()
-    if status >= 500:
-        return ERROR
-    return REFUSED if status >= 400 and status not in NOT_REFUSALS else 0
-
-
-def _timed(arm: ArmRoute, latency_us: int, first_byte_us: int) -> None:
-    arm.latency_us.n += latency_us
-    arm.latency[bisect_left(BOUNDS_US, latency_us)].n += 1
-    if first_byte_us:
-        arm.first_byte_us.n += first_byte_us
-        arm.first_byte[bisect_left(BOUNDS_US, first_byte_us)].n += 1
-
-
-def _observed(arm: ArmRoute, answer: Observer) -> None:
-    """Count what an answer said of itself."""
-    if answer.identity is not None:
-        arm.standing.named(answer.identity)
-    for tally, tokens in zip(arm.tokens, (answer.tokens_in, answer.tokens_out), strict=True):
-        if tokens is not None:
-            tally.n += tokens
-
-
-def _measured(ticket: Ticket) -> Iterator[tuple[str, float]]:
-    """What the gateway measures of an answer, by the names of ``MEASURES``; times in ms."""
-    yield "first_byte", ticket.first_byte_us / 1000
-    yield "gap", ticket.gap_us / 1000
-    yield "size", ticket.answer_octets
-    answer = ticket.observed
-    if answer is not None:
-        if answer.tokens_in is not None:
-            yield "tokens_in", answer.tokens_in
-        if answer.tokens_out is not None:
-            yield "tokens_out", answer.tokens_out
