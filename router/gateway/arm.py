@@ -90,10 +90,6 @@ class ArmRoute:
             row.tally("pointsman_first_byte_seconds_bucket", **labels, le=edge) for edge in edges
         ]
 
-    def target(self, target: bytes, prefix: bytes) -> bytes:
-        """The request target for this arm, of one that begins with the route's prefix."""
-        return target if self.base is None else self.base + target[len(prefix) :]
-
 
 def _headers(flag: Flag, arm: str) -> bytes:
     """The answer's header fields up to the decision id; empty when none are shown."""

@@ -51,17 +51,16 @@ class Breaker:
 class Budget:
     """Repetitions as a share of requests, so that they cannot double the load of a server that is down."""
 
-    __slots__ = ("_saved",)
+    __slots__ = ("_saved", "requests")
 
     def __init__(self) -> None:
+        self.requests = 0  # since the last question
         self._saved = SAVED_MOST
-
-    def request(self) -> None:
-        """One more request."""
-        self._saved = min(SAVED_MOST, self._saved + SHARE)
 
     def take(self) -> bool:
         """Whether one may be repeated."""
+        self._saved = min(SAVED_MOST, self._saved + SHARE * self.requests)
+        self.requests = 0
         if self._saved < 1:
             return False
         self._saved -= 1

@@ -298,7 +298,7 @@ class Client(RequestReader, asyncio.Protocol):
         elif self.closing and self.exchange is not None and now - self._since > LEFT_S:
             self.abort()
         elif self.exchange is not None:
-            self.exchange.tick(now, client_full=bool(self._full_since))
+            self.exchange.tick(client_full=bool(self._full_since))
         elif self.in_head:
             if now - self._since > limits.head_s:
                 self.refused(

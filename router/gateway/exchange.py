@@ -19,18 +19,17 @@ from router.gateway.sending import Sending
 if TYPE_CHECKING:
     from router.gateway.client import Client
 
-CONTINUE_AFTER_S = 0.5  # for so long the upstream may say itself whether it wants the body
+CONTINUE_AFTER_NS = 500_000_000  # for so long the upstream may say itself whether it wants the body
 CONTINUE = 100
 
 
 class Exchange(Sending):
     """One request on its way to an upstream and back."""
 
-    __slots__ = ("_answer_chunked", "_moved_ns", "_observer", "_out", "_status", "until_close")
+    __slots__ = ("_answer_chunked", "_observer", "_out", "_status", "until_close")
 
     def __init__(self, client: Client, head: Head) -> None:
         super().__init__(client, head)
-        self._moved_ns = 0
         self._out: list[bytes] = []
         self._answer_chunked = self.until_close = False
         self._observer: Observer | None = None
@@ -67,8 +66,7 @@ class Exchange(Sending):
         self.answered = True
         self._held.clear()
         self._status = status
-        self._deadline = 0.0
-        self._moved = client.loop.time()
+        self._deadline = 0
         self._moved_ns = perf_counter_ns()
         ticket.first_byte_us = (self._moved_ns - self._begun_ns) // 1000
         if ticket.protocol is not None and not bodiless:
@@ -104,7 +102,6 @@ class Exchange(Sending):
 
     def answer_body(self, data: bytes) -> None:
         """Octets of the answer's body."""
-        self._moved = self.client.loop.time()
         ticket, now = self.ticket, perf_counter_ns()
         gap = (now - self._moved_ns) // 1000
         if gap > ticket.gap_us:
@@ -155,13 +152,14 @@ class Exchange(Sending):
         if self._connection is not None:
             self._connection.resume()
 
-    def tick(self, now: float, *, client_full: bool) -> None:
+    def tick(self, *, client_full: bool) -> None:
         """Deadlines of this exchange, looked at some twenty times a second."""
         if self.ended or self.ticket is None:
             return
-        idle = now - self._moved > self.client.limits.idle_s
-        if self._asked_continue and now - self._asked_continue > CONTINUE_AFTER_S:
-            self._asked_continue = 0.0
+        now = perf_counter_ns()
+        idle = now - self._moved_ns > self.client.limits.idle_s * 1e9
+        if self._asked_continue and now - self._asked_continue > CONTINUE_AFTER_NS:
+            self._asked_continue = 0
             self._continue()  # the upstream does not know of Expect
         late = (self._deadline and now > self._deadline) or (
             self._total_deadline and now > self._total_deadline
@@ -196,7 +194,7 @@ class Exchange(Sending):
         """No answer: another attempt, an answer of ours, or, when the head has left, a cut one."""
         if self.ended:
             return
-        total = not self._total_deadline or self.client.loop.time() < self._total_deadline
+        total = not self._total_deadline or perf_counter_ns() < self._total_deadline
         replayable = not self.answered and self._replayable and total
         # What never reached the server may be sent though more of it is still to come.
         whole = self.request_complete or outcome == "connect_failed"

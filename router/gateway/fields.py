@@ -25,7 +25,7 @@ HOP_BY_HOP = frozenset(
         b"http2-settings",
     )
 )
-OWN = (b"pointsman-", b"pointsman_")  # some servers take an underscore for a dash
+OWN = b"pointsman"  # with a dash or, for servers that take it for one, an underscore
 OUTCOME_FIELD = b"pointsman-outcome"
 # Written by us in every request, from what the client's said.
 ANEW = HOP_BY_HOP | {b"expect", b"host", b"x-forwarded-for", b"max-forwards"}

@@ -65,7 +65,10 @@ class RequestReader:
             self._fed += len(data)
         elif self.reading.head.chunked:
             self._overhead += len(data)
-        self._parse(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
+            self._stopped(data, problem)
         if (self._fed > self.limits.head or self._overhead) and not self.deaf:
             self._check_overhead()
 
@@ -77,23 +80,19 @@ class RequestReader:
             expected = "expected short chunk extensions and trailers"
             self.refused(RefusedHeadError(400, "chunk_overhead", expected))
 
-    def _parse(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
+    def _stopped(self, data: bytes, problem: Exception) -> None:
+        """The parser went no further."""
+        if isinstance(problem, httptools.HttpParserUpgrade):
             # The request is whole; what it would switch to is not spoken here, and the answer says so by HTTP/1.1.
             self._parser = httptools.HttpRequestParser(self)
-            rest = data[upgrade.args[0] :]
+            rest = data[problem.args[0] :]
             if rest and not self.deaf:
-                self._parse(rest)
-        except httptools.HttpParserCallbackError as problem:
-            cause = problem.__context__
-            if not isinstance(cause, RefusedHeadError):
-                raise
-            self.refused(cause)
-        except httptools.HttpParserError as problem:
-            if self.deaf:
-                return
+                self.feed(rest)
+        elif isinstance(problem, httptools.HttpParserCallbackError):
+            if not isinstance(problem.__context__, RefusedHeadError):
+                raise problem
+            self.refused(problem.__context__)
+        elif not self.deaf:
             if self._last is not None and not self._last.keep_alive and not self.in_head:
                 self.deaf = True  # octets behind a request that closes the connection are no request
             else:

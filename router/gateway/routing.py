@@ -168,7 +168,7 @@ class Gate:
         ticket.arm = arm
         ticket.protocol = route.protocol
         ticket.retries = route.flag.retries
-        arm.standing.budget.request()
+        arm.standing.budget.requests += 1
         _serve_by(ticket, route, arm, head)
 
     def again(self, ticket: Ticket, head: RoutedHead, outcome: str, *, replayable: bool) -> bool:
@@ -271,6 +271,6 @@ def _serve_by(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedH
     ticket.served = arm
     ticket.upstream = arm.upstream
     ticket.edit = arm.edit
-    ticket.target = arm.target(head.target, route.prefix)
+    ticket.target = head.target if arm.base is None else arm.base + head.target[len(route.prefix) :]
     breaker = arm.standing.breaker
     ticket.blocked = breaker.failures > 0 and not breaker.allows(monotonic())

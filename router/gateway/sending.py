@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from router.gateway.client import Client
     from router.gateway.connection import Connection
 
+MS = 1_000_000  # ns
 REPLAY_MOST = 65_536  # octets of a request body kept for a repetition
 
 
@@ -25,8 +26,8 @@ class Sending:
     """A request on its way to an upstream."""
 
     __slots__ = (
-        "_asked_continue", "_begun", "_begun_ns", "_connection", "_deadline", "_dialing", "_fresh", "_held",
-        "_held_octets", "_hold_most", "_moved", "_replayable", "_send", "_total_deadline", "_trailers",
+        "_asked_continue", "_begun_ns", "_connection", "_deadline", "_dialing", "_fresh", "_held",
+        "_held_octets", "_hold_most", "_moved_ns", "_replayable", "_send", "_total_deadline", "_trailers",
         "_wants_continue", "answered", "client", "ended", "head", "request_complete", "request_sent", "ticket",
     )  # fmt: skip
 
@@ -39,9 +40,8 @@ class Sending:
         self.answered = False  # the head of an answer has left
         self.request_complete = not head.has_body
         self.request_sent = False
-        self._begun = self._moved = client.loop.time()
-        self._begun_ns = perf_counter_ns()  # the loop's own clock has whole milliseconds
-        self._deadline = self._total_deadline = 0.0
+        self._begun_ns = self._moved_ns = perf_counter_ns()  # the loop's own clock has whole milliseconds
+        self._deadline = self._total_deadline = 0  # ns; 0 for none
         self._connection: Connection | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._fresh = False
@@ -51,7 +51,7 @@ class Sending:
         self._replayable = True
         self._trailers: list[Field] = []
         self._wants_continue = head.expects and head.has_body
-        self._asked_continue = 0.0
+        self._asked_continue = 0
         self._send: list[bytes] = []
 
     def refuse(self, status: int, code: str, message: str) -> None:
@@ -95,7 +95,7 @@ class Sending:
         if ticket.reply is not None:
             self.reply(*ticket.reply)
             return
-        self._total_deadline = self._begun + ticket.total_ms / 1000
+        self._total_deadline = self._begun_ns + ticket.total_ms * MS
         self._attempt()
 
     def _attempt(self) -> None:
@@ -134,7 +134,7 @@ class Sending:
         if self.ended:
             return
         self._wants_continue = False
-        self._moved = self.client.loop.time()
+        self._moved_ns = perf_counter_ns()
         if self._hold_most:
             self._held.append(data)
             self._held_octets += len(data)
@@ -186,7 +186,7 @@ class Sending:
         """The upstream has the whole request; the clock of its first byte starts."""
         self.request_sent = True
         if not self.answered:
-            self._deadline = self.client.loop.time() + self.ticket.first_byte_ms / 1000
+            self._deadline = self._moved_ns + self.ticket.first_byte_ms * MS
 
     def _dial(self) -> None:
         self._fresh = True
@@ -201,6 +201,7 @@ class Sending:
             self.flush()
             return
         self._dialing = None
+        self._moved_ns = perf_counter_ns()
         if self.ended:
             connection.transport.abort()
             return
@@ -219,7 +220,7 @@ class Sending:
         else:
             expects = self._wants_continue and not held
             if expects:
-                self._asked_continue = self.client.loop.time()
+                self._asked_continue = perf_counter_ns()
             self._send.append(request_head(head, ticket.target, self.client.peer, expects=expects))
             self._send += [chunk(data) for data in held] if chunked else held
         if self.request_complete:
@@ -250,7 +251,8 @@ class Sending:
         self._send.clear()
         self._connection = None
         self.request_sent = False
-        self._deadline = 0.0
+        self._deadline = 0
+        self._moved_ns = perf_counter_ns()
         self._attempt()
 
     def drop_upstream(self) -> None:
