@@ -14,6 +14,7 @@ import msgspec
 
 from router.bucketing import PPM
 from router.errors import Problem, SpecError
+from router.protocols import ROWS as PROTOCOLS
 
 Role = Literal["control", "treatment"]
 OnMissing = Literal["control", "error", "mint-cookie"]
@@ -21,6 +22,8 @@ Expose = Literal["all", "id", "none"]
 UNIT_PLACES = ("header", "cookie", "query", "json", "request")
 # Places beside the unit's that an experiment may read: all in the head, so that no request waits for its body.
 HEAD_PLACES = ("header", "cookie", "query")
+# What gateways measure of each answer and write down where an experiment lists a metric of that name.
+MEASURES = ("first_byte", "gap", "size", "tokens_in", "tokens_out")
 LARGEST_COUNT = 2**32 - 1  # revisions and epochs have 32 bits in a decision id
 MOST_LANES = 64  # the arm index has 6 bits in an event
 OTHER = "other"  # units whose segment is none of the declared ones
@@ -68,6 +71,7 @@ class RunningExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     slow_ms: int | None = None
     ttl_ms: int = 0
     attributes: Attributes | msgspec.UnsetType = msgspec.UNSET  # absent from the stored form of all others
+    measures: tuple[str, ...] = ()
 
     def arm_index(self, arm: str) -> int:
         """0 for control, 1 and up for treatments, -1 for an arm without a lane."""
@@ -77,12 +81,26 @@ class RunningExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         return 0 if any(lane.arm == arm for lane in self.lanes) else -1
 
 
+class ArmSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an arm sets on a request: its path, fields, and values at JSON pointers of its body."""
+
+    path: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    json: tuple[tuple[str, Any], ...] = ()
+
+
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One alternative of a route. ``identity`` is a digest of what it is: a change of it is a new epoch."""
+    """One alternative of a route.
+
+    ``identity`` is a digest of what it is: a change of it is a new epoch. ``declares`` is what its answers say that they
+    come from; empty when nothing is declared.
+    """
 
     name: str
     upstream: str
     identity: str = ""
+    set: ArmSet | None = None
+    declares: str = ""
 
 
 class UnitSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,6 +135,10 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expose: Expose = "all"
     first_byte_timeout_ms: int | None = None
     total_timeout_ms: int | None = None
+    protocol: str = "plain"
+    retries: int = 1
+    repeatable: bool = False
+    fallback: bool = False
     algorithm: Literal["murmur3-32/v1"] = "murmur3-32/v1"
     format: Literal[1] = 1
 
@@ -236,6 +258,8 @@ def _contradictions(flag: Flag) -> Iterator[Problem]:
 
 
 def _request_contradictions(flag: Flag) -> Iterator[Problem]:
+    if flag.protocol not in PROTOCOLS:
+        yield Problem("protocol", f"one of {', '.join(PROTOCOLS)}", repr(flag.protocol))
     for kind, _ in flag.unit.places:
         if kind not in UNIT_PLACES:
             yield Problem("unit.places", f"one of {', '.join(UNIT_PLACES)}", repr(kind))

@@ -7,20 +7,27 @@ replaces the path of the route's match; several arms may share a server.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from router.address import Address
 from router.document import Document, Path
 from router.errors import Problem, nearest
-from router.flag import Arm, Flag, Match, UnitSource
+from router.flag import Arm, ArmSet, Flag, Match, UnitSource
+from router.protocols import ROWS as PROTOCOLS
 from router.quantity import Unreadable, duration_ms
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+# What the gateway writes itself in every request.
+OUR_FIELDS = frozenset(
+    "connection content-length expect host keep-alive te trailer transfer-encoding upgrade via x-forwarded-for".split()
+)
 # Where a unit may stand in a request: one row per kind, whether it needs a name, and what that name looks like.
 PLACES: dict[str, str] = {
     "header": "a field name",
@@ -96,24 +103,14 @@ class UnitModel(Strict):
 
 def upstream(value: object) -> str:
     """The address of a model server."""
-    parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
     try:
-        well = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        Address.parse(value if isinstance(value, str) else "")
     except ValueError:
-        well = False
-    if not well or parts.query or parts.fragment or parts.username:
-        raise Unreadable("an address such as http://127.0.0.1:9001 or https://models.example/v2", value)
+        expected = (
+            "an address such as http://127.0.0.1:9001, https://models.example/v2 or unix:/run/model.sock"
+        )
+        raise Unreadable(expected, value) from None
     return str(value)
-
-
-class ArmModel(Strict):
-    """One alternative of a route."""
-
-    upstream: Annotated[str, reads(upstream)]
-
-    def identity(self) -> str:
-        """A digest of what this arm is."""
-        return hashlib.blake2b(self.upstream.encode(), digest_size=8).hexdigest()
 
 
 def _path(value: object) -> str:
@@ -128,12 +125,94 @@ def _path(value: object) -> str:
     return value.rstrip("/") or "/"
 
 
+def _field_name(value: object) -> str:
+    if not isinstance(value, str) or FIELD_NAME.fullmatch(value) is None or value.lower() in OUR_FIELDS:
+        raise Unreadable("a field name that is not about framing or connections", value)
+    return value
+
+
+def _field_value(value: object) -> str:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise Unreadable("a field value of printable ASCII", value)
+    return value
+
+
+def _pointer(value: object) -> str:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise Unreadable("a JSON pointer that begins with '/'", value)
+    return value
+
+
+def _json_value(value: object) -> Any:
+    """Plain values are text in our files: what reads as JSON is JSON, all else is text."""
+    if isinstance(value, dict):
+        return {name: _json_value(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_json_value(one) for one in value]
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+class SetModel(Strict):
+    """What an arm sets on a request."""
+
+    path: Annotated[str, reads(_path)] | None = None
+    headers: dict[Annotated[str, reads(_field_name)], Annotated[str, reads(_field_value)]] = {}
+    json_: Annotated[
+        dict[Annotated[str, reads(_pointer)], Annotated[Any, BeforeValidator(_json_value)]],
+        Field(alias="json"),
+    ] = {}
+
+    def compiled(self) -> ArmSet:
+        """As gateways read it."""
+        return ArmSet(self.path, tuple(self.headers.items()), tuple(self.json_.items()))
+
+
+class ArmModel(Strict):
+    """One alternative of a route."""
+
+    upstream: Annotated[str, reads(upstream)]
+    set: SetModel | None = None
+    declares: Annotated[str, reads(_field_value)] = ""
+
+    def identity(self) -> str:
+        """A digest of what this arm is."""
+        what = self.upstream
+        if self.set is not None:
+            # Secrets stand by name in it: another key is not another model.
+            what += "\n" + json.dumps(self.set.model_dump(by_alias=True), sort_keys=True)
+        if self.declares:
+            what += "\n" + self.declares
+        return hashlib.blake2b(what.encode(), digest_size=8).hexdigest()
+
+
 class MatchModel(Strict):
     """Which requests a route takes."""
 
     path: Annotated[str, reads(_path)] = "/"
     host: str | None = None
     headers: dict[str, str] = {}
+
+
+def _protocol(value: object) -> str:
+    if value not in PROTOCOLS:
+        hint = nearest(str(value), PROTOCOLS)
+        raise Unreadable(f"one of {', '.join(PROTOCOLS)}" + (f" ({hint})" if hint else ""), value)
+    return str(value)
+
+
+def _few(value: object) -> int:
+    if value not in ("0", "1", "2", "3"):
+        raise Unreadable("0, 1, 2 or 3", value)
+    return int(str(value))
+
+
+def _yes(value: object) -> bool:
+    if value not in ("yes", "no", "true", "false", True, False):
+        raise Unreadable("yes or no", value)
+    return value in ("yes", "true", True)
 
 
 class Route(Strict):
@@ -147,6 +226,10 @@ class Route(Strict):
     expose: Literal["all", "id", "none"] = "all"
     first_byte_timeout: Duration | None = None
     total_timeout: Duration | None = None
+    protocol: Annotated[str, reads(_protocol)] = "plain"
+    retries: Annotated[int, reads(_few), Field(ge=0, le=3)] = 1
+    repeatable: Annotated[bool, reads(_yes)] = False
+    fallback: Annotated[bool, reads(_yes)] = False
 
     @model_validator(mode="after")
     def _default_is_an_arm(self) -> Route:
@@ -163,11 +246,24 @@ def flag_of(route: Route) -> Flag:
         route=route.route,
         match=Match(match.path, match.host, tuple((k.lower(), v) for k, v in match.headers.items())),
         unit=UnitSource(route.unit.kind, tuple(route.unit.from_), route.unit.on_missing),
-        arms=tuple(Arm(arm, model.upstream, model.identity()) for arm, model in route.arms.items()),
+        arms=tuple(
+            Arm(
+                arm,
+                model.upstream,
+                model.identity(),
+                model.set.compiled() if model.set else None,
+                model.declares,
+            )
+            for arm, model in route.arms.items()
+        ),
         default=route.default,
         expose=route.expose,
         first_byte_timeout_ms=route.first_byte_timeout,
         total_timeout_ms=route.total_timeout,
+        protocol=route.protocol,
+        retries=route.retries,
+        repeatable=route.repeatable,
+        fallback=route.fallback,
     )
 
 

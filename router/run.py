@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from router.flag import Attributes, Flag, Lane, RunningExperiment
+from router.flag import MEASURES, Attributes, Flag, Lane, RunningExperiment
 
 FINAL = frozenset({"promoted", "rolled_back", "ended", "superseded"})
 # What a metric asks of its sums: these may change between two attempts, all else says how the sums are read.
@@ -109,6 +109,7 @@ def running_experiment(spec: dict[str, Any], run: str, epoch: int) -> RunningExp
         coverage=0,
         traffic=spec["traffic"],
         slow_ms=slow[0] if slow else None,
+        measures=tuple(metric["name"] for metric in spec["metrics"] if metric["name"] in MEASURES),
         ttl_ms=max(metric["window_ms"] + metric["grace_ms"] for metric in spec["metrics"]),
         attributes=_attributes(spec),
     )

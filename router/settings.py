@@ -32,6 +32,12 @@ TABLE: tuple[Row, ...] = (
     Row("data_dir", ".pointsman", "Folder for the last good snapshot, secrets and archives."),
     Row("gateway_bind", "127.0.0.1:8320", "Where the gateway listens."),
     Row("gateway_workers", 2, "Worker processes of the gateway."),
+    Row(
+        "gateway_certfile",
+        "",
+        "Certificate chain in PEM: the gateway speaks TLS to clients when it is given.",
+    ),
+    Row("gateway_keyfile", "", "Its private key in PEM."),
     Row("api_bind", "127.0.0.1:8321", "Where the API and the dashboard listen."),
     Row("api_threads", 32, "Threads of the API's process."),
     Row("api_url", "", "How others reach the API; made from api_bind when empty."),
@@ -58,6 +64,8 @@ TABLE: tuple[Row, ...] = (
     Row("target_limit", 16_384, "Octets of a request target."),
     Row("body_hold_limit", 65_536, "Octets of a body that may be held to find the unit in it."),
     Row("body_limit", 1_073_741_824, "Octets of a request body."),
+    Row("connections_limit", 16_384, "Client connections of a worker; one more is answered 503 and closed."),
+    Row("requests_limit", 4096, "Requests a worker serves at a time; one more is answered 503."),
     Row("graceful_timeout_ms", 30_000, "How long a stopping worker waits for open answers."),
     Row("lease_ms", 5000, "How long a controller's lease lasts without renewal."),
     Row("look_ms", 1000, "Least time between two looks at one run."),
@@ -79,6 +87,8 @@ class Settings:
     data_dir: str
     gateway_bind: str
     gateway_workers: int
+    gateway_certfile: str
+    gateway_keyfile: str
     api_bind: str
     api_threads: int
     api_url: str
@@ -101,6 +111,8 @@ class Settings:
     target_limit: int
     body_hold_limit: int
     body_limit: int
+    connections_limit: int
+    requests_limit: int
     graceful_timeout_ms: int
     lease_ms: int
     look_ms: int
@@ -147,7 +159,8 @@ class Settings:
 
     def gateway_address(self) -> str:
         """How others reach the gateway."""
-        return self.gateway_url or f"http://{self.gateway_bind}"
+        scheme = "https" if self.gateway_certfile else "http"
+        return self.gateway_url or f"{scheme}://{self.gateway_bind}"
 
 
 def is_loopback(bind: str) -> bool:

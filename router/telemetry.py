@@ -48,7 +48,8 @@ TABLE: tuple[Row, ...] = (
         "gateway",
         "pointsman_upstream_failures",
         "counter",
-        "Requests without a good answer from their arm: connect_failed, timeout, truncated, bad_answer.",
+        "Requests without a good answer from their arm: connect_failed, timeout, truncated, bad_answer, stream_error, "
+        "circuit_open, not_set.",
         ("route", "arm", "outcome"),
     ),
     Row(
@@ -75,9 +76,31 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "gateway",
+        "pointsman_first_byte_seconds",
+        "histogram",
+        "Time from the request's head to the answer's head.",
+        ("route", "arm"),
+        SLOW_S,
+    ),
+    Row(
+        "gateway",
+        "pointsman_fallbacks",
+        "counter",
+        "Requests of an arm that the default arm answered instead.",
+        ("route", "arm"),
+    ),
+    Row(
+        "gateway",
+        "pointsman_tokens",
+        "counter",
+        "Tokens that answers say they read (in) and wrote (out).",
+        ("route", "arm", "direction"),
+    ),
+    Row(
+        "gateway",
         "pointsman_http",
         "counter",
-        "Events on connections: requests, dials, reused, retries, surplus_octets.",
+        "Events on connections: requests, dials, reused, retries, shed, surplus_octets.",
         ("event",),
     ),
     Row(

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOOR = (
-    "errors document telemetry settings bucketing flag assignment decision_id events outcome quantity "
+    "errors document telemetry settings address protocols bucketing flag assignment decision_id events outcome quantity "
     "reading moments claims metric ramp route metric_keys experiment run moves plan attribution health evidence lifecycle decision roll"
 ).split()
 # What each part may import beside the standard library and itself. "floor" is the floor; more are packages or modules.

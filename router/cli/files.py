@@ -6,10 +6,10 @@ import getpass
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
+from router.address import Address
 from router.cli.client import api_of
 from router.cli.exits import NO, YES
 from router.errors import PointsmanError, Problem, SpecError
@@ -132,9 +132,12 @@ deadline: 7 d
 def init(control: str, treatment: str, name: str, folder: Path) -> int:
     """Write a route and an experiment for your own two model servers."""
     for option, url in (("--control", control), ("--treatment", treatment)):
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise click.UsageError(f"{option}: expected a URL such as http://127.0.0.1:9001, found {url!r}")
+        try:
+            Address.parse(url)
+        except ValueError:
+            raise click.UsageError(
+                f"{option}: expected a URL such as http://127.0.0.1:9001, found {url!r}"
+            ) from None
     texts = {
         folder / "route.yaml": ROUTE_TEMPLATE.format(name=name, control=control, treatment=treatment),
         folder / "experiment.yaml": EXPERIMENT_TEMPLATE.format(name=name),

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from http import HTTPStatus
 
 import msgspec
 
+from router.protocols import ROWS as PROTOCOLS
+from router.protocols import Shape
+
+PLAIN = PROTOCOLS["plain"].error
 REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, reason) for status, reason in REASONS.items()}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# What a client is told when its arm gave no answer, by the outcome that is recorded.
+FAILURES = {
+    "connect_failed": (502, "connect_failed", "the model server cannot be reached"),
+    "timeout": (504, "timeout", "the model server did not answer in time"),
+    "bad_answer": (502, "bad_answer", "the model server's answer is not valid HTTP"),
+    "truncated": (502, "truncated", "the model server closed the connection before it answered"),
+    "circuit_open": (
+        503,
+        "circuit_open",
+        "the model server gave no answers just now and is left alone for a moment",
+    ),
+    "not_set": (
+        413,
+        "body_too_long",
+        "this arm changes the body, which must be uncompressed and short enough to hold",
+    ),
+}
 
 
-def status_line(status: int) -> bytes:
-    """The first line of an answer."""
-    return b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b"Status"))
+def date_line(now: float) -> bytes:
+    """The Date field of an answer that has none, at a time in s since 1970 UTC (RFC 9110 section 6.6.1)."""
+    return f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
 
 
 def answer(
@@ -21,7 +44,7 @@ def answer(
     """A whole answer."""
     end = b"Connection: close\r\n\r\n" if close else b"\r\n"
     head = b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b" % (
-        status_line(status),
+        STATUS_LINES[status],
         content_type,
         len(body),
         extra,
@@ -31,10 +54,17 @@ def answer(
 
 
 def failure(
-    status: int, code: str, message: str, *, close: bool, extra: bytes = b"", head_only: bool = False
+    status: int,
+    code: str,
+    message: str,
+    *,
+    close: bool,
+    extra: bytes = b"",
+    head_only: bool = False,
+    shape: Shape = PLAIN,
 ) -> bytes:
-    """A refusal or a failure in the one JSON shape of errors."""
-    body = msgspec.json.encode({"error": {"code": code, "message": message, "problems": []}})
+    """A refusal or a failure as JSON, in the shape that the client's protocol knows."""
+    body = msgspec.json.encode(shape(status, code, message))
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         extra += b"Retry-After: 1\r\n"
     return answer(status, b"application/json", body, close=close, extra=extra, head_only=head_only)

@@ -48,6 +48,8 @@ class GatewayApplication(BaseApplication):  # type: ignore[misc] # gunicorn has 
             "loglevel": settings.log_level,
             "proc_name": "pointsman-gateway",
             "backlog": 2048,
+            "certfile": settings.gateway_certfile or None,
+            "keyfile": settings.gateway_keyfile or None,
             "control_socket_disable": True,
             "on_starting": self._on_starting,
             "pre_fork": self._pre_fork,

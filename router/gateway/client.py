@@ -1,65 +1,53 @@
 """One client connection: requests in, answers out, in order, one at a time.
 
-The parser may find several requests in one read; they wait here, and nothing more is read until they are served.
-Back-pressure goes both ways: a slow reader pauses its upstream, a slow upstream pauses its client.
+Requests that the parser has found too early wait here, and nothing more is read until they are served. Back-pressure
+goes both ways: a slow reader pauses its upstream, a slow upstream pauses its client. A client that takes its answer not
+at all is cut off, and one that is still sending when it is answered is heard out for a moment, or the kernel would
+throw the answer away with a reset.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import httptools
-
 from router.gateway.answers import CONTINUE, answer, failure
-from router.gateway.exchange import Exchange, of_upstream
-from router.gateway.head import Field, Head, RefusedHeadError, complete
+from router.gateway.exchange import Exchange
+from router.gateway.head import Head, RefusedHeadError
+from router.gateway.reading import Request, RequestReader
 
 if TYPE_CHECKING:
     from router.gateway.plane import Plane
 
-OVERHEAD_LIMIT = 65_536  # octets between two pieces of a chunked body: sizes, extensions, trailers
 OWN_PATHS = frozenset((b"/livez", b"/readyz", b"/metrics"))
+LINGER_S = 2.0
+LEFT_S = 0.5  # who has closed its sending side and is not answered by then has most likely gone
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
 
-class Waiting:
-    """A request that the parser has read and that is not served yet."""
-
-    __slots__ = ("body", "complete", "head", "refusal")
-
-    def __init__(self, head: Head, refusal: RefusedHeadError | None) -> None:
-        self.head = head
-        self.refusal = refusal
-        self.body: list[bytes] = []
-        self.complete = False
-
-
-class Client(asyncio.Protocol):
+class Client(RequestReader, asyncio.Protocol):
     """The client's side of the gateway."""
 
     def __init__(self, plane: Plane) -> None:
+        super().__init__(plane.limits)
         self.plane = plane
         self.gate = plane.gate
-        self.limits = plane.limits
         self.loop = plane.loop
         self.counts = plane.counts
         self.peer = b"unknown"
         self.closing = False
         self.exchange: Exchange | None = None
         self._transport: Any = None
-        self._parser = httptools.HttpRequestParser(self)
-        self._queue: deque[Waiting] = deque()
-        self._reading: Waiting | None = None  # the request whose body the parser is in
-        self._headers: list[Field] = []
-        self._target = b""
-        self._in_head = False
-        self._fed = 0
-        self._overhead = 0
-        self._body_octets = 0
-        self.since = self.loop.time()  # when the head began, or the connection fell idle
+        self._queue: deque[Request] = deque()
+        self._since = self.loop.time()  # what the connection is in now began then
         self._paused = False
-        self._deaf = False
+        self._full_since = 0.0  # the client has read nothing of what was written since then; 0 when it reads
+        self._lingering = False
+        self._encrypted = False
 
     def connection_made(self, transport: Any) -> None:
         """Connected."""
@@ -67,167 +55,100 @@ class Client(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple) and peer:
             self.peer = str(peer[0]).encode()
+        self._encrypted = transport.get_extra_info("sslcontext") is not None
+        if len(self.plane.clients) >= self.limits.connections:
+            self._shed("connections")
+            self.cut()
         self.plane.clients.add(self)
 
     def connection_lost(self, problem: Exception | None) -> None:
         """The client is gone."""
         self.plane.clients.discard(self)
-        self._deaf = True
+        self.deaf = True
         if self.exchange is not None:
             self.exchange.client_left()
             self.exchange = None
 
     def eof_received(self) -> bool:
-        """The client has said all it will say; what is whole is still answered."""
-        if self._in_head or (self._reading is not None and not self._reading.complete):
-            self._refused(RefusedHeadError(400, "cut_short", "the request ended before it was whole"))
-        elif self.exchange is None and not self._queue:
+        """The client has said all it will say; what is whole is still answered, if that is soon."""
+        if self._lingering:
             return False
+        idle = self.exchange is None and not self._queue
         self.closing = True
-        return True
+        self._since = self.loop.time()
+        if self.in_head or self.reading is not None:
+            self.refused(RefusedHeadError(400, "cut_short", "the request ended before it was whole"))
+        elif idle:
+            return False
+        return not self._encrypted  # TLS has no half-closed connections
 
     def data_received(self, data: bytes) -> None:
         """Octets of requests."""
-        if self._deaf:
+        if self.deaf:
             return
-        if self._reading is None:
-            if not self._in_head:
-                self.since = self.loop.time()
-            self._fed += len(data)
-        elif self._reading.head.chunked:
-            self._overhead += len(data)
-        self._feed(data)
-        if self._fed > self.limits.head or self._overhead:
-            self._check_overhead()
+        if self.reading is None and not self.in_head:
+            self._since = self.loop.time()
+        self.feed(data)
         if self.exchange is not None:
             self.exchange.flush()
         if self._queue or self._paused:
             self._pace()
 
-    def _check_overhead(self) -> None:
-        """Octets that are neither a whole head nor body: there may be so many of them."""
-        if self._reading is None and self._fed > self.limits.head + self.limits.target:
-            expected = f"expected a head of at most {self.limits.head} octets"
-            self._refused(RefusedHeadError(431, "head_too_long", expected))
-        elif self._overhead > OVERHEAD_LIMIT:
-            expected = "expected short chunk extensions and trailers"
-            self._refused(RefusedHeadError(400, "chunk_overhead", expected))
-
-    def _feed(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # The request itself is whole; the protocol it asks for is not spoken here and the answer says so by HTTP/1.1.
-            self._parser = httptools.HttpRequestParser(self)
-            rest = data[upgrade.args[0] :]
-            if rest and not self._deaf:
-                self._feed(rest)
-        except httptools.HttpParserCallbackError as problem:
-            cause = problem.__context__
-            if not isinstance(cause, RefusedHeadError):
-                raise
-            self._refused(cause)
-        except httptools.HttpParserError as problem:
-            if not self._deaf and not self._ends_here():
-                self._refused(RefusedHeadError(400, "not_http", f"expected HTTP/1.1: {problem}"))
-
-    def _ends_here(self) -> bool:
-        """Octets behind a request that closes the connection are no request: they are not read."""
-        last = self._queue[-1] if self._queue else None
-        head = last.head if last is not None else self.exchange.head if self.exchange is not None else None
-        if head is not None and not head.keep_alive and not self._in_head:
-            self._deaf = True
-            return True
-        return False
-
-    def on_message_begin(self) -> None:
-        """A head begins."""
-        self._headers = []
-        self._target = b""
-        self._in_head = True
-
-    def on_url(self, data: bytes) -> None:
-        """A part of the target."""
-        self._target += data
-        if len(self._target) > self.limits.target:
-            raise RefusedHeadError(
-                414, "target_too_long", f"expected a target of at most {self.limits.target} octets"
-            )
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the head, or a trailer, which goes nowhere."""
-        self._headers.append((name.lower(), name, value))
-
-    def on_headers_complete(self) -> None:
-        """A head is whole: check it, and serve it if nothing is before it."""
-        self._in_head = False
-        limits, parser, head = self.limits, self._parser, Head()
-        head.headers, self._headers = self._headers, []
-        if len(head.headers) > limits.fields:
-            raise RefusedHeadError(431, "too_many_fields", f"expected at most {limits.fields} fields")
-        if self._fed > limits.head and head.octets(self._target) > limits.head:
-            raise RefusedHeadError(431, "head_too_long", f"expected a head of at most {limits.head} octets")
-        complete(
-            head, self._target, parser.get_method(), parser.get_http_version(), limits.target, limits.body
-        )
-        head.keep_alive = parser.should_keep_alive()
-        self._fed = self._overhead = self._body_octets = 0
-        self._reading = reading = Waiting(head, None)
-        if self.exchange is None and not self._queue:
-            self._serve(reading)
+    def began(self, request: Request) -> None:
+        """Serve a request if nothing is before it."""
+        if self.exchange is None and not self._queue and not self._full_since:
+            self._serve(request)
         else:
-            self._queue.append(reading)
+            self._queue.append(request)
 
-    def on_body(self, data: bytes) -> None:
+    def piece(self, request: Request, data: bytes) -> None:
         """Octets of a body: to the exchange, or kept with the request that waits."""
-        self._overhead = 0
-        self._body_octets += len(data)
-        if self._body_octets > self.limits.body:
-            raise RefusedHeadError(
-                413, "body_too_long", f"expected a body of at most {self.limits.body} octets"
-            )
-        reading = self._reading
-        if reading is None:
-            return
-        if self.exchange is not None and self.exchange.head is reading.head:
+        if self.exchange is not None and self.exchange.head is request.head:
             self.exchange.body(data)
         else:
-            reading.body.append(data)
+            request.body.append(data)
 
-    def on_message_complete(self) -> None:
+    def whole(self, request: Request) -> None:
         """A request is whole."""
-        reading, self._reading = self._reading, None
-        if reading is None:
-            return
-        reading.complete = True
-        exchange = self.exchange
-        if exchange is not None and exchange.head is reading.head:
-            exchange.body_complete()
-            if exchange.ended:
-                self._next_if_ended()
+        if self.exchange is not None and self.exchange.head is request.head:
+            self.exchange.body_complete(request.trailers)
+            self._next_if_ended()
 
-    def _serve(self, waiting: Waiting) -> None:
+    def _serve(self, request: Request) -> None:
         """Begin an exchange; what of its body is already here goes with it."""
         self.counts.requests += 1
-        head = waiting.head
-        if head.path in OWN_PATHS:
-            local = self.gate.local(head)
-            if local is not None:
-                self._answer_locally(waiting, *local)
-                return
+        head = request.head
+        local = self.gate.local(head) if head.path in OWN_PATHS else None
+        if local is None and head.method == b"OPTIONS":
+            local = _own_options(head)
+        if local is not None:
+            self._answer_locally(request, *local)
+            return
+        if self.plane.open_requests >= self.limits.requests:
+            close = not head.keep_alive or not request.complete
+            self._shed("requests", close=close, head_only=head.method == b"HEAD")
+            if close:
+                self.cut()
+            return
         exchange = self.exchange = Exchange(self, head)
-        if head.expects and not waiting.complete and not waiting.body:
-            self.write(CONTINUE)
         exchange.start()
-        for data in waiting.body:
+        for data in request.body:
             exchange.body(data)
-        if waiting.complete and head.has_body:
-            exchange.body_complete()
+        if request.complete and head.has_body:
+            exchange.body_complete(request.trailers)
 
-    def _answer_locally(self, waiting: Waiting, status: int, content_type: bytes, body: bytes) -> None:
-        close = not waiting.head.keep_alive or waiting.head.has_body
-        bare = waiting.head.method == b"HEAD"
-        self.write(answer(status, content_type, body, close=close, head_only=bare))
+    def _shed(self, what: str, *, close: bool = True, head_only: bool = False) -> None:
+        """One too many: say so at once, before anything is assigned or held."""
+        self.counts.shed += 1
+        message = f"this gateway serves as many {what} as it may; try again"
+        extra = self.plane.date
+        self.write(failure(503, "overloaded", message, close=close, extra=extra, head_only=head_only))
+
+    def _answer_locally(self, request: Request, status: int, content_type: bytes, body: bytes) -> None:
+        close = not request.head.keep_alive or request.head.has_body
+        bare = request.head.method == b"HEAD"
+        date = self.plane.date
+        self.write(answer(status, content_type, body, close=close, extra=date, head_only=bare))
         if close:
             self.cut()
 
@@ -238,69 +159,73 @@ class Client(asyncio.Protocol):
         if (
             not exchange.request_complete
             or not exchange.head.keep_alive
+            or exchange.until_close
+            or self.plane.draining
             or (self.closing and not self._queue)
         ):
-            self.cut()
-            return
-        if self.plane.draining:
             self.cut()
             return
         self._next_if_ended()
 
     def _next_if_ended(self) -> None:
-        """Serve what waits, in a loop: a pipeline of local refusals must not recurse."""
+        """The next request's turn, once the exchange is over on both sides."""
         exchange = self.exchange
-        if (
-            exchange is None
-            or not exchange.ended
-            or not exchange.request_complete
-            or self._deaf_with_nothing()
-        ):
-            return
-        if self._reading is not None and self._reading.head is exchange.head:
-            return  # its last octets are still in the parser
-        self.exchange = None
-        self.since = self.loop.time()
-        while self._queue and self.exchange is None:
-            waiting = self._queue.popleft()
-            if waiting.refusal is not None:
-                self._answer_refusal(waiting.refusal)
+        if exchange is not None:
+            if not exchange.ended or not exchange.request_complete:
                 return
-            self._serve(waiting)
+            if self.reading is not None and self.reading.head is exchange.head:
+                return  # its last octets are still in the parser
+            self._since = self.loop.time()
+        if self._transport is None or self._transport.is_closing():
+            return
+        self.exchange = None
+        self._serve_waiting()
+        self._pace()
+
+    def _serve_waiting(self) -> None:
+        """In a loop: a pipeline of local answers must not recurse."""
+        while self._queue and not self._full_since:
+            request = self._queue.popleft()
+            if request.refusal is not None:
+                self._answer_refusal(request.refusal)
+                return
+            self._serve(request)
             served: Exchange | None = self.exchange
-            if served is not None and served.ended and served.request_complete:
+            if served is not None:
+                if not (served.ended and served.request_complete):
+                    break
                 self.exchange = None
         if self.exchange is not None:
             self.exchange.flush()
-        elif self.closing:
+        elif self.closing and not self._queue:
             self.cut()
-        self._pace()
 
-    def _deaf_with_nothing(self) -> bool:
-        return self._transport is None or self._transport.is_closing()
-
-    def _refused(self, refusal: RefusedHeadError) -> None:
+    def refused(self, refusal: RefusedHeadError) -> None:
         """A request that breaks the rules: what came before it is answered first, then it, then the end."""
-        self._deaf = True
-        self._in_head = False
+        self.deaf = True
+        self.in_head = False
         self.counts.refused += 1
         current = self.exchange
-        reading, self._reading = self._reading, None
+        reading, self.reading = self.reading, None
         if current is not None and reading is not None and current.head is reading.head:
             current.client_left()  # its own body is what broke the rules
             self.exchange = None
-            self._answer_refusal(refusal)
+            if current.answered:
+                self.abort()
+            else:
+                self._answer_refusal(refusal)
         elif current is not None or self._queue:
             if reading is not None and reading in self._queue:
                 self._queue.remove(reading)
-            self._queue.append(Waiting(Head(), refusal))
+            self._queue.append(Request(Head(), refusal))
             if current is None:
                 self._next_if_ended()
         else:
             self._answer_refusal(refusal)
 
     def _answer_refusal(self, refusal: RefusedHeadError) -> None:
-        self.write(failure(refusal.status, refusal.code, refusal.message, close=True))
+        date = self.plane.date
+        self.write(failure(refusal.status, refusal.code, refusal.message, close=True, extra=date))
         self.cut()
 
     def stays_open(self, exchange: Exchange) -> bool:
@@ -312,38 +237,78 @@ class Client(asyncio.Protocol):
             and not self.plane.draining
         )
 
+    def say_continue(self) -> None:
+        """The client may send the body it has announced."""
+        self.write(CONTINUE)
+
     def write(self, data: bytes) -> None:
         """Octets for the client."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def cut(self) -> None:
-        """Close once what was written has left."""
-        self._deaf = True
+        """Close once what was written has left; first hear out a client that may be sending still."""
+        sending = self.in_head or self.reading is not None or self.deaf
+        self.deaf = True
         self._queue.clear()
-        if self._transport is not None:
+        if self._lingering or self._transport is None or self._transport.is_closing():
+            return
+        self._since = self.loop.time()
+        if sending and not self._encrypted and not self.closing and self._transport.can_write_eof():
+            self._lingering = True
+            self._transport.write_eof()
+            self.resume()
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close with a reset: what was written is not the whole answer, and must not look like it."""
+        self.deaf = True
+        self._queue.clear()
+        if self._transport is None:
+            return
+        raw = self._transport.get_extra_info("socket")
+        if raw is not None and raw.fileno() >= 0 and raw.family != socket.AF_UNIX:
+            with socket.socket(raw.family, raw.type, fileno=os.dup(raw.fileno())) as same:
+                same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self._transport.abort()
+
+    def cut_short(self, *, framed: bool) -> None:
+        """An answer ends before its end; one that only the close ends needs a reset to show it."""
+        self.deaf = True
+        if not framed:
+            self.abort()
+        elif self._transport is not None:
+            self._since = self.loop.time()
             self._transport.close()
 
     def drain(self) -> None:
         """No further requests on this connection."""
-        if self.exchange is None and not self._in_head:
+        if self.exchange is None and not self.in_head:
             self.cut()
 
     def tick(self, now: float) -> None:
         """Deadlines of this connection."""
-        exchange = self.exchange
-        if exchange is not None:
-            exchange.expired(now)
-        elif self._in_head:
-            if now - self.since > self.limits.head_s:
-                self._refused(
+        limits = self.limits
+        if self._full_since and now - self._full_since > limits.idle_s:
+            self.abort()  # it takes nothing of its answer
+        elif self._lingering:
+            if now - self._since > LINGER_S:
+                self._transport.abort()
+        elif self.closing and self.exchange is not None and now - self._since > LEFT_S:
+            self.abort()
+        elif self.exchange is not None:
+            self.exchange.tick(client_full=bool(self._full_since))
+        elif self.in_head:
+            if now - self._since > limits.head_s:
+                self.refused(
                     RefusedHeadError(408, "head_timeout", "the request's head did not arrive in time")
                 )
-        elif now - self.since > self.limits.idle_s:
+        elif now - self._since > limits.idle_s:
             self.cut()
 
     def _pace(self) -> None:
-        """Read no faster than requests are served."""
+        """Read no faster than requests are served and answers are taken."""
         if self._queue and not self._paused:
             self.pause()
         elif not self._queue and self._paused and self.exchange is None:
@@ -366,14 +331,28 @@ class Client(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is read from the client now, because what is behind it is slower."""
+        return self._paused
+
     def pause_writing(self) -> None:
-        """The client reads slower than the upstream writes."""
-        connection = of_upstream(self.exchange) if self.exchange is not None else None
-        if connection is not None:
-            connection.pause()
+        """The client reads slower than it is answered."""
+        self._full_since = self.loop.time() or 1e-9
+        if self.exchange is not None:
+            self.exchange.pause_answer()
 
     def resume_writing(self) -> None:
         """It has caught up."""
-        connection = of_upstream(self.exchange) if self.exchange is not None else None
-        if connection is not None:
-            connection.resume()
+        self._full_since = 0.0
+        if self.exchange is not None:
+            self.exchange.resume_answer()
+        elif self._queue:
+            self._next_if_ended()
+
+
+def _own_options(head: Head) -> tuple[int, bytes, bytes] | None:
+    """OPTIONS that is meant for us: of the server itself, or at the end of its hops (RFC 9110 sections 9.3.7, 7.6.2)."""
+    if head.path == b"*" or head.lower.get(b"max-forwards", b"").strip() == b"0":
+        return 200, b"text/plain", b""
+    return None

@@ -41,7 +41,7 @@ from router.store.watch import FlagWatch
 HEARTBEAT_S = 1.0
 LAST_CALLS_S = 2.5  # for the last calls to Redis, each of which is bounded itself
 RETRY_S = (0.1, 1.0)
-HTTP_COUNTS = ("requests", "dials", "reused", "retries", "surplus_octets")
+HTTP_COUNTS = ("requests", "dials", "reused", "retries", "shed", "surplus_octets")
 
 
 def clock() -> int:
@@ -159,7 +159,7 @@ class Duties:
         """What the heartbeat says."""
         host, pid = os.uname().nodename, os.getpid()
         who = {"writer": self.writer, "role": "gateway", "host": host, "pid": pid, "time": clock()}
-        return self.flags.state() | who | {"ready": self._ready_arms()}
+        return self.flags.state() | who | {"ready": self._ready_arms(), "identities": self.flags.identities()}
 
     def _ready_arms(self) -> dict[str, bool]:
         return {f"{route}/{arm.name}": self._probes.of(arm.upstream) for route, arm in self.flags.arms()}

@@ -1,4 +1,4 @@
-"""The life of one request, top to bottom: route, connect, send, answer, record.
+"""The life of one request, from its head to its record; here its second half, the answer and every way to end.
 
 Callbacks only: on the path that finds a pooled connection no task, future or timer is made. What goes out in one turn
 of the loop goes out in one write. Whatever happens, ``Gate.finished`` is called once for each ticket with an upstream.
@@ -6,143 +6,34 @@ of the loop goes out in one write. Whatever happens, ``Gate.finished`` is called
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Iterable
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from router.gateway.answers import REASONS, failure
-from router.gateway.fields import CRLF, HOP_BY_HOP, LAST_CHUNK, OUTCOME_FIELD, OWN, chunk, named, request_head
+from router.gateway.answers import FAILURES, PLAIN, STATUS_LINES, answer, failure
+from router.gateway.fields import CHUNKED, CRLF, answer_fields, chunk, last_chunk
 from router.gateway.head import Field, Head
+from router.gateway.observing import Observer
+from router.gateway.sending import Sending
 
 if TYPE_CHECKING:
     from router.gateway.client import Client
-    from router.gateway.upstream import Connection
 
-REPLAY_MOST = 65_536  # octets of a request body kept for one repetition on a fresh connection
-USUAL = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))  # these name no other field
-STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, reason) for status, reason in REASONS.items()}
-FAILURES = {
-    "connect_failed": (502, "connect_failed", "the model server cannot be reached"),
-    "timeout": (504, "timeout", "the model server did not answer in time"),
-    "bad_answer": (502, "bad_answer", "the model server's answer is not valid HTTP"),
-    "truncated": (502, "truncated", "the model server closed the connection before it answered"),
-}
+CONTINUE_AFTER_NS = 500_000_000  # for so long the upstream may say itself whether it wants the body
+CONTINUE = 100
 
 
-class Exchange:
+class Exchange(Sending):
     """One request on its way to an upstream and back."""
 
-    __slots__ = ("_answer_chunked", "_answered", "_begun", "_begun_ns", "_connection", "_dialing", "_fresh", "_held",
-                 "_held_octets", "_kept", "_out", "_send", "_status", "_total_deadline", "client", "deadline", "ended",
-                 "head", "request_complete", "ticket")  # fmt: skip
+    __slots__ = ("_answer_chunked", "_observer", "_out", "_status", "until_close")
 
     def __init__(self, client: Client, head: Head) -> None:
-        self.client = client
-        self.head = head
-        self.ticket: Any = None
-        self.ended = False
-        self.request_complete = not head.has_body
-        self.deadline = 0.0
-        self._begun = client.since
-        self._begun_ns = perf_counter_ns()  # the loop's own clock has whole milliseconds
-        self._total_deadline = 0.0
-        self._connection: Connection | None = None
-        self._dialing: asyncio.Task[None] | None = None
-        self._fresh = False
-        self._held: list[bytes] = []  # the body that the gate wants to see
-        self._held_octets = 0
-        self._send: list[bytes] = []
-        self._kept: bytes | None = b""  # what was sent, for one repetition; None when it is too much
+        super().__init__(client, head)
         self._out: list[bytes] = []
-        self._answered = False
-        self._answer_chunked = False
+        self._answer_chunked = self.until_close = False
+        self._observer: Observer | None = None
         self._status = 0
-
-    def start(self) -> None:
-        """Ask the gate; hold the body first if it wants to see it."""
-        self.ticket = self.client.gate.route(self.head, None)
-        if not self.ticket.needs_body:
-            self._decided()
-        elif self.request_complete:
-            self._route_again(b"")
-
-    def _route_again(self, body: bytes) -> None:
-        self._send = [chunk(data) for data in self._held] if self.head.chunked else self._held
-        self._held = []
-        self.ticket = self.client.gate.route(self.head, body)
-        self._decided()
-
-    def _decided(self) -> None:
-        ticket = self.ticket
-        if ticket.refusal is not None:
-            self._refuse(*ticket.refusal)
-            return
-        self._total_deadline = self._begun + ticket.total_ms / 1000
-        connection = ticket.upstream.take()
-        if connection is None:
-            self._dial()
-        else:
-            self._connected(connection, self._begun)
-
-    def body(self, data: bytes) -> None:
-        """Octets of the request's body."""
-        if self.ended:
-            return
-        needs = self.ticket.needs_body
-        if needs:
-            self._held.append(data)
-            self._held_octets += len(data)
-            if self._held_octets > needs:
-                self._route_again(b"")
-            return
-        self._send.append(chunk(data) if self.head.chunked else data)
-        if self._connection is None:
-            self._held_octets += len(data)
-            if self._held_octets > REPLAY_MOST:
-                self.client.pause()
-
-    def body_complete(self) -> None:
-        """The request is whole."""
-        self.request_complete = True
-        if self.ended:
-            return
-        if self.ticket.needs_body:
-            self._route_again(b"".join(self._held))
-        if self.head.chunked:
-            self._send.append(LAST_CHUNK)
-
-    def _dial(self) -> None:
-        self._fresh = True
-        self._dialing = self.client.loop.create_task(self._dialed())
-
-    async def _dialed(self) -> None:
-        try:
-            connection = await self.ticket.upstream.dial(self.client.limits.connect_s)
-        except (TimeoutError, OSError):
-            self._dialing = None
-            self._fail("connect_failed")
-            return
-        self._dialing = None
-        if self.ended:
-            connection.transport.abort()
-            return
-        self._connected(connection, self.client.loop.time())
-        self.flush()
-
-    def _connected(self, connection: Connection, now: float) -> None:
-        """Send what is there: the head and what has come of the body, or all of it once more."""
-        self._connection = connection
-        connection.begin(self)
-        # The clock of the first byte starts here; the tick of the worker looks at it.
-        self.deadline = min(self._total_deadline, now + self.ticket.first_byte_ms / 1000)
-        begins = self._kept or request_head(self.head, self.ticket.target, self.client.peer)
-        self._kept = b""
-        if self._send:
-            self._send.insert(0, begins)
-        else:
-            self._send.append(begins)
-        if self._fresh:
-            self.client.resume()
 
     def flush(self) -> None:
         """Write what this turn has gathered: at most one write to each side."""
@@ -150,56 +41,58 @@ class Exchange:
             octets = b"".join(self._send)
             self._send.clear()
             self._connection.transport.write(octets)
-            kept = self._kept
-            if kept is not None:
-                fits = len(kept) + len(octets) <= REPLAY_MOST
-                self._kept = (kept + octets if kept else octets) if fits else None
         if self._out:
             octets = b"".join(self._out)
             self._out.clear()
             self.client.write(octets)
 
+    def informational(self, status: int, headers: list[Field]) -> None:
+        """A 1xx answer before the answer: passed on, unless it is a 100 that the client does not wait for."""
+        if status == CONTINUE:
+            self._continue()
+        elif self.head.version == "1.1":
+            self._out.append(STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status)
+            answer_fields(self._out, headers)
+            self._out.append(CRLF)
+
     def answer_head(self, status: int, headers: list[Field], length: int | None, *, bodiless: bool) -> None:
         """The head of the upstream's answer, framed anew for the client."""
-        self._answered = True
-        self._kept = None
+        ticket, client = self.ticket, self.client
+        can_fall_back = status >= 500 and self._replayable and self.request_complete
+        if can_fall_back and client.gate.instead(ticket, self.head, str(status)):
+            self.drop_upstream()
+            self.once_more()
+            return
+        self.answered = True
+        self._held.clear()
         self._status = status
-        self.deadline = 0.0
+        self._deadline = 0
+        self._moved_ns = perf_counter_ns()
+        ticket.first_byte_us = (self._moved_ns - self._begun_ns) // 1000
+        if ticket.protocol is not None and not bodiless:
+            self._observer = ticket.observed = Observer(ticket.protocol, headers)
         out = self._out
         out.append(STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status)
-        named_too = False
-        for key, name, value in headers:
-            if key in HOP_BY_HOP:
-                named_too = named_too or (key == b"connection" and value not in USUAL)
-            elif not key.startswith(OWN):
-                out += (name, b": ", value, CRLF)
-            elif key == OUTCOME_FIELD:
-                self.client.gate.reported(self.ticket, value)
-        if named_too:
-            self._drop_named(headers)
-        out.append(self.ticket.answer_headers)
+        reports, has_date = answer_fields(out, headers)
+        for value in reports:
+            client.gate.reported(ticket, value)
+        if not has_date:
+            out.append(client.plane.date)
+        out.append(ticket.answer_headers)
         self._frame(length if status != 204 else None, framed=length is not None or bodiless)
-
-    def _drop_named(self, headers: list[Field]) -> None:
-        """Take out again what a Connection field names."""
-        drop = named(headers)
-        kept = [
-            f for f in headers if f[0] not in drop and f[0] not in HOP_BY_HOP and not f[0].startswith(OWN)
-        ]
-        self._out[1:] = [part for _, name, value in kept for part in (name, b": ", value, CRLF)]
 
     def _frame(self, length: int | None, *, framed: bool) -> None:
         """The fields that are ours: how the body ends, and whether the connection stays."""
-        out, client = self._out, self.client
-        close = not client.stays_open(self)
+        out = self._out
+        close = not self.client.stays_open(self)
         if length is not None:
             out.append(b"Content-Length: %d\r\n" % length)
         elif not framed:
             if self.head.version == "1.1":
                 self._answer_chunked = True
-                out.append(b"Transfer-Encoding: chunked\r\n")
+                out.append(CHUNKED)
             else:
-                close = client.closing = True
+                self.until_close = close = True
         if close:
             out.append(b"Connection: close\r\n\r\n")
         elif self.head.version == "1.0":
@@ -209,91 +102,147 @@ class Exchange:
 
     def answer_body(self, data: bytes) -> None:
         """Octets of the answer's body."""
+        ticket, now = self.ticket, perf_counter_ns()
+        gap = (now - self._moved_ns) // 1000
+        if gap > ticket.gap_us:
+            ticket.gap_us = gap
+        self._moved_ns = now
+        ticket.answer_octets += len(data)
+        if self._observer is not None:
+            self._observer.feed(data)
         self._out.append(chunk(data) if self._answer_chunked else data)
 
-    def answer_complete(self) -> None:
+    def answer_complete(self, trailers: Iterable[Field]) -> None:
         """The answer is whole."""
         if self._answer_chunked:
-            self._out.append(LAST_CHUNK)
-        self._end("ok", self._status)
+            self._out.append(last_chunk(trailers))
+        outcome, observer = "ok", self._observer
+        if observer is not None:
+            observer.end()
+            if observer.failed and self._status < 400:
+                outcome = "stream_error"
+        self._end(outcome, self._status)
 
-    def upstream_lost(self, *, answered: bool) -> None:
-        """The upstream closed before its answer was whole."""
+    def upstream_lost(self, *, began: bool) -> None:
+        """The upstream closed before its answer was whole; ``began`` when octets of it had come."""
         connection, self._connection = self._connection, None
-        again = bool(self._kept) and not (answered or self._answered or self._fresh)
-        if again and self.request_complete and connection is not None and connection.used:
+        stale = connection is not None and connection.used and not (began or self.answered or self._fresh)
+        if stale and self._replayable and self.request_complete:
             # A kept-alive connection that its server had just closed: once more, on a fresh one, in the same arm.
-            self.client.counts.retries += 1
-            self._dial()
+            self._fresh = True
+            self.once_more()
             return
-        self._fail("truncated")
+        self._replayable = (
+            self._replayable and not began
+        )  # its octets may have been the beginning of an effect
+        self.fail("truncated")
 
-    def upstream_failed(self, outcome: str, why: str) -> None:
+    def upstream_failed(self, why: str) -> None:
         """The upstream's answer cannot be passed on."""
         self._connection = None
-        self._fail(outcome)
+        self.fail("bad_answer")
 
-    def expired(self, now: float) -> bool:
-        """Whether a deadline has passed; then the exchange fails as a timeout."""
-        if self.ended or self.ticket is None or not self._total_deadline:
-            return False
-        if (self.deadline and now > self.deadline) or now > self._total_deadline:
-            self._drop_upstream()
-            self._fail("timeout")
-            return True
-        return False
+    def pause_answer(self) -> None:
+        """The client takes no more for now."""
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume_answer(self) -> None:
+        """It has caught up."""
+        if self._connection is not None:
+            self._connection.resume()
+
+    def tick(self, *, client_full: bool) -> None:
+        """Deadlines of this exchange, looked at some twenty times a second."""
+        if self.ended or self.ticket is None:
+            return
+        now = perf_counter_ns()
+        idle = now - self._moved_ns > self.client.limits.idle_s * 1e9
+        if self._asked_continue and now - self._asked_continue > CONTINUE_AFTER_NS:
+            self._asked_continue = 0
+            self._continue()  # the upstream does not know of Expect
+        late = (self._deadline and now > self._deadline) or (
+            self._total_deadline and now > self._total_deadline
+        )
+        if late or (idle and self.answered and not client_full):
+            self._time_out()
+        elif idle and not self.request_complete and not self.answered:
+            if self.client.paused and self._connection is not None:
+                self._time_out()  # it is the upstream that takes nothing
+            else:
+                self._client_idle()
+
+    def _time_out(self) -> None:
+        self.drop_upstream()
+        self.fail("timeout")
+        self.flush()
+
+    def _client_idle(self) -> None:
+        """The client has stopped in the middle of its request: no fault of the arm."""
+        self.drop_upstream()
+        self._reply(408, "body_timeout", "the request's body did not arrive in time")
+        self._end("client_abort", 408)
 
     def client_left(self) -> None:
         """The client is gone: the upstream's work is cancelled."""
         if self.ended:
             return
-        self._drop_upstream()
+        self.drop_upstream()
         self._end("client_abort", self._status, tell_client=False)
 
-    def _drop_upstream(self) -> None:
-        if self._dialing is not None:
-            self._dialing.cancel()
-            self._dialing = None
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.exchange = None
-            connection.transport.abort()
-
-    def _fail(self, outcome: str) -> None:
-        """A failure of the arm: an answer of ours, or, when its head has left, a cut one."""
+    def fail(self, outcome: str) -> None:
+        """No answer: another attempt, an answer of ours, or, when the head has left, a cut one."""
         if self.ended:
             return
-        if self._answered:
+        total = not self._total_deadline or perf_counter_ns() < self._total_deadline
+        replayable = not self.answered and self._replayable and total
+        # What never reached the server may be sent though more of it is still to come.
+        whole = self.request_complete or outcome == "connect_failed"
+        if self.client.gate.again(self.ticket, self.head, outcome, replayable=replayable and whole):
+            self._fresh = False
+            self.once_more()
+            return
+        if self.answered:
             self.flush()
             self._end(outcome, self._status, tell_client=False)
-            self.client.cut()
+            self.client.cut_short(framed=not self.until_close)
             return
         status, code, message = FAILURES[outcome]
-        close = not self.client.stays_open(self)
-        extra = self.ticket.answer_headers
-        bare = self.head.method == b"HEAD"
-        self._out = [failure(status, code, message, close=close, extra=extra, head_only=bare)]
+        self._reply(status, code, message)
         self._end(outcome, status)
 
-    def _refuse(self, status: int, code: str, message: str) -> None:
-        close = not self.client.stays_open(self)
-        bare = self.head.method == b"HEAD"
-        extra = self.ticket.answer_headers
-        self._out.append(failure(status, code, message, close=close, extra=extra, head_only=bare))
+    def refuse(self, status: int, code: str, message: str) -> None:
+        """The gate does not pass this request on."""
+        self._reply(status, code, message)
         self._end("", status)
+
+    def reply(self, lines: bytes, body: bytes) -> None:
+        """The gate answers by itself."""
+        close = not self.client.stays_open(self)
+        extra = self.client.plane.date + lines
+        bare = self.head.method == b"HEAD"
+        self._out.append(answer(200, b"application/json", body, close=close, extra=extra, head_only=bare))
+        self._end("", 200)
+
+    def _reply(self, status: int, code: str, message: str) -> None:
+        """An answer of ours instead of the upstream's, in the shape that the client's protocol knows."""
+        close = not self.client.stays_open(self)
+        protocol = self.ticket.protocol
+        shape = PLAIN if protocol is None else protocol.error
+        extra = self.client.plane.date + self.ticket.answer_headers
+        bare = self.head.method == b"HEAD"
+        self._out.append(
+            failure(status, code, message, close=close, extra=extra, head_only=bare, shape=shape)
+        )
 
     def _end(self, outcome: str, status: int, *, tell_client: bool = True) -> None:
         self.ended = True
+        self.client.plane.open_requests -= 1
         self._connection = None
-        self._kept = None
+        self._held.clear()
         if outcome:
             latency_us = (perf_counter_ns() - self._begun_ns) // 1000
             self.client.gate.finished(self.ticket, status, outcome, latency_us)
         if tell_client:
             self.flush()
             self.client.exchange_ended(self)
-
-
-def of_upstream(exchange: Exchange) -> Connection | None:
-    """The connection an exchange is using, for back-pressure."""
-    return exchange._connection

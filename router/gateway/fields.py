@@ -1,10 +1,13 @@
 """Fields on their way through: what a gateway must remove, add and frame by itself. Pure.
 
 Source:
-    RFC 9110 section 7.6.1 (Connection and the fields it names); RFC 9112 section 6 (framing is made anew, never copied).
+    RFC 9110 section 7.6.1 (Connection and the fields it names), 7.6.3 (Via), 6.5.1 (what no trailer may carry), 6.6.1
+    (Date); RFC 9112 section 6 (framing is made anew, never copied).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from router.gateway.head import Field, Head
 
@@ -14,7 +17,6 @@ HOP_BY_HOP = frozenset(
         b"keep-alive",
         b"proxy-connection",
         b"te",
-        b"trailer",
         b"transfer-encoding",
         b"upgrade",
         b"content-length",
@@ -23,13 +25,41 @@ HOP_BY_HOP = frozenset(
         b"http2-settings",
     )
 )
-OWN = b"pointsman-"
+OWN = b"pointsman"  # with a dash or, for servers that take it for one, an underscore
 OUTCOME_FIELD = b"pointsman-outcome"
+# Written by us in every request, from what the client's said.
+ANEW = HOP_BY_HOP | {b"expect", b"host", b"x-forwarded-for", b"max-forwards"}
 # A client may name any field in Connection; these are what routing and framing stand on, and stay.
 KEPT_THOUGH_NAMED = frozenset((b"host",))
+# What decides about a message before its body must not be changed behind it.
+NEVER_TRAILING = ANEW | {
+    b"age",
+    b"authorization",
+    b"cache-control",
+    b"content-encoding",
+    b"content-range",
+    b"content-type",
+    b"cookie",
+    b"date",
+    b"expires",
+    b"forwarded",
+    b"location",
+    b"pragma",
+    b"range",
+    b"retry-after",
+    b"set-cookie",
+    b"trailer",
+    b"vary",
+    b"via",
+    b"www-authenticate",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+}
+USUAL = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))  # these name no other field
 CRLF = b"\r\n"
-# Of a request these are never copied: hop by hop, or written anew.
-NOT_COPIED = HOP_BY_HOP | {b"expect", b"x-forwarded-for"}
+LAST_CHUNK = b"0\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+VIA = {version: f"\r\nVia: {version} pointsman\r\n".encode() for version in ("1.0", "1.1")}
 
 
 def named(headers: list[Field]) -> frozenset[bytes]:
@@ -38,20 +68,46 @@ def named(headers: list[Field]) -> frozenset[bytes]:
     return frozenset(part.strip().lower() for part in parts) - KEPT_THOUGH_NAMED
 
 
-def request_head(head: Head, target: bytes, peer: bytes) -> bytes:
-    """The head as it goes to the upstream, framed by us."""
+def request_head(
+    head: Head,
+    target: bytes,
+    peer: bytes,
+    *,
+    expects: bool = False,
+    drops: frozenset[bytes] = frozenset(),
+    lines: bytes = b"",
+    length: int | None = None,
+) -> bytes:
+    """The head as it goes to the upstream, framed by us.
+
+    Args:
+        head: as the client sent it.
+        target: for this upstream.
+        peer: the client's address.
+        expects: ask the upstream for its 100 before the body follows.
+        drops: names of fields that the arm sets itself.
+        lines: those fields, each with its line end.
+        length: of a body that the arm has changed; None when it goes as it came.
+    """
     lower = head.lower
-    drop = NOT_COPIED | named(head.headers) if b"connection" in lower else NOT_COPIED
-    parts = [head.method, b" ", target, b" HTTP/1.1\r\n"]
+    drop = ANEW | named(head.headers) if b"connection" in lower else ANEW
+    if drops:
+        drop |= drops
+    parts = [head.method, b" ", target, b" HTTP/1.1\r\nHost: ", head.host, CRLF]
     for key, name, value in head.headers:
         if key not in drop and not key.startswith(OWN):
             parts += (name, b": ", value, CRLF)
-    if b"host" not in lower:
-        parts += (b"Host: ", head.host, CRLF)
     if b"x-forwarded-for" in lower:
         peer = b", ".join([*(value for key, _, value in head.headers if key == b"x-forwarded-for"), peer])
-    parts += (b"X-Forwarded-For: ", peer, CRLF)
-    if head.chunked:
+    parts += (b"X-Forwarded-For: ", peer, VIA[head.version])
+    if expects:
+        parts.append(b"Expect: 100-continue\r\n")
+    if b"max-forwards" in lower:
+        parts += (b"Max-Forwards: ", fewer_forwards(head, lower[b"max-forwards"]), CRLF)
+    parts.append(lines)
+    if length is not None:
+        parts.append(b"Content-Length: %d\r\n\r\n" % length)
+    elif head.chunked:
         parts.append(b"Transfer-Encoding: chunked\r\n\r\n")
     elif head.length is not None:
         parts.append(b"Content-Length: %d\r\n\r\n" % head.length)
@@ -60,9 +116,44 @@ def request_head(head: Head, target: bytes, peer: bytes) -> bytes:
     return b"".join(parts)
 
 
+def fewer_forwards(head: Head, value: bytes) -> bytes:
+    """Max-Forwards for the next hop; it means something to OPTIONS alone (section 7.6.2)."""
+    if head.method == b"OPTIONS" and value.isdigit() and len(value) < 10:
+        return b"%d" % max(0, int(value) - 1)
+    return value
+
+
+def answer_fields(out: list[bytes], headers: list[Field]) -> tuple[list[bytes], bool]:
+    """Append what of an answer's fields goes on; the reported outcomes, and whether there was a Date."""
+    reports: list[bytes] = []
+    has_date = named_too = False
+    first = len(out)
+    for key, name, value in headers:
+        if key in HOP_BY_HOP:
+            named_too = named_too or (key == b"connection" and value not in USUAL)
+        elif not key.startswith(OWN):
+            has_date = has_date or key == b"date"
+            out += (name, b": ", value, CRLF)
+        elif key == OUTCOME_FIELD:
+            reports.append(value)
+    if named_too:
+        drop = HOP_BY_HOP | named(headers)
+        kept = [field for field in headers if field[0] not in drop and not field[0].startswith(OWN)]
+        out[first:] = [part for _, name, value in kept for part in (name, b": ", value, CRLF)]
+        has_date = any(key == b"date" for key, _, _ in kept)
+    return reports, has_date
+
+
 def chunk(data: bytes) -> bytes:
     """One chunk of a chunked body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-LAST_CHUNK = b"0\r\n\r\n"
+def last_chunk(trailers: Iterable[Field]) -> bytes:
+    """The end of a chunked body, with those trailers that may follow one."""
+    kept = [
+        b"%b: %b\r\n" % (name, value)
+        for key, name, value in trailers
+        if key not in NEVER_TRAILING and not key.startswith(OWN)
+    ]
+    return b"0\r\n%b\r\n" % b"".join(kept) if kept else LAST_CHUNK

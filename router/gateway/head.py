@@ -14,6 +14,9 @@ HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9
 TARGET = re.compile(rb"[\x21-\x7e]+")
 ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 LENGTH_DIGITS = 19
+# RFC 3986 section 3.3; servers decode before they resolve, so the encoded dots count too.
+DOT_SEGMENT = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+UPGRADES = frozenset((b"websocket",))  # a client that asks for these cannot go on with HTTP/1.1
 METHOD_LIMIT = 32
 KNOWN = 128  # hosts and targets whose check is remembered: clients ask for the same ones again
 
@@ -102,11 +105,13 @@ def complete(
     _host(head, lower)
     _target(head, target)
     _framing(head, lower, body_limit)
-    expect = lower.get(b"expect")
-    if expect is not None and version == "1.1":
-        if expect.lower() != b"100-continue":
-            raise RefusedHeadError(417, "expectation", "expected 'Expect: 100-continue' or none")
-        head.expects = True
+    if version == "1.1":
+        if b"expect" in lower:
+            if lower[b"expect"].lower() != b"100-continue":
+                raise RefusedHeadError(417, "expectation", "expected 'Expect: 100-continue' or none")
+            head.expects = True
+        if b"upgrade" in lower:
+            _upgrade(lower)
 
 
 # Fields that may stand once only: two of them are two readings of one message.
@@ -124,6 +129,17 @@ def _first_values(headers: list[Field]) -> dict[bytes, bytes]:
     return lower
 
 
+def _upgrade(lower: dict[bytes, bytes]) -> None:
+    """RFC 9110 section 7.8: an upgrade may be ignored, and is, unless the client can do nothing else."""
+    asked = {part.strip().lower() for part in lower[b"upgrade"].split(b",")}
+    if asked & UPGRADES and b"upgrade" in lower.get(b"connection", b"").lower():
+        raise RefusedHeadError(
+            501,
+            "upgrade",
+            "this gateway speaks HTTP/1.1 only; let nginx or Envoy end the WebSocket in front of it",
+        )
+
+
 @lru_cache(KNOWN)
 def _is_host(host: bytes) -> bool:
     return HOST.fullmatch(host) is not None
@@ -135,6 +151,9 @@ def _split(target: bytes) -> tuple[bytes, bytes] | None:
     if target[:1] != b"/" or TARGET.fullmatch(target) is None or b"#" in target:
         return None
     path, _, query = target.partition(b"?")
+    if DOT_SEGMENT.search(path) is not None:
+        # A rule by path must judge the path that the upstream will see.
+        raise RefusedHeadError(400, "dot_segments", "expected a path without '.' and '..' segments")
     return path, query
 
 
@@ -154,12 +173,19 @@ def _target(head: Head, target: bytes) -> None:
     """RFC 9112 section 3.2: origin form, absolute form, or ``*`` for OPTIONS; never a tunnel."""
     if head.method == b"CONNECT":
         raise RefusedHeadError(400, "target", "this gateway opens no tunnels")
+    if head.method == b"TRACE":
+        raise RefusedHeadError(
+            501, "method", "TRACE would show the client what others wrote into its request"
+        )
     parts = _split(target)
     if parts is None:
         if target == b"*" and head.method == b"OPTIONS":
             head.target = head.path = target
             return
         target = _absolute(head, target)
+        if target == b"*":
+            head.target = head.path = target
+            return
         parts = _split(target)
     if parts is None:
         raise RefusedHeadError(400, "target", "expected a target of visible ASCII without fragment")
@@ -177,6 +203,8 @@ def _absolute(head: Head, target: bytes) -> bytes:
         raise RefusedHeadError(400, "target", "expected a host in the absolute target")
     head.host = authority
     head.headers = [(key, name, authority if key == b"host" else value) for key, name, value in head.headers]
+    if not rest and head.method == b"OPTIONS":
+        return b"*"  # section 3.2.4
     return rest if rest[:1] == b"/" else b"/" + rest
 
 

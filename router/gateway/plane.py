@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
+from router.gateway.answers import date_line
 from router.gateway.client import Client
 from router.gateway.ports import Counts, Gate, Limits
 
@@ -18,6 +20,8 @@ class Plane:
         self.counts = Counts()
         self.clients: set[Client] = set()
         self.draining = False
+        self.open_requests = 0
+        self.date = date_line(time.time())
 
     def protocol(self) -> Client:
         """A factory for ``create_server``."""
@@ -26,6 +30,7 @@ class Plane:
     def tick(self) -> None:
         """Look at every deadline; called some ten times a second instead of a timer per request."""
         now = self.loop.time()
+        self.date = date_line(time.time())
         for client in tuple(self.clients):
             client.tick(now)
 

@@ -20,6 +20,9 @@ class Limits:
     head_s: float = 10.0
     idle_s: float = 60.0
     connect_s: float = 1.0
+    connections: int = 16_384
+    requests: int = 4096
+    hold: int = 65_536
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -32,6 +35,9 @@ class Limits:
             settings.head_timeout_ms / 1000,
             settings.idle_timeout_ms / 1000,
             settings.connect_timeout_ms / 1000,
+            settings.connections_limit,
+            settings.requests_limit,
+            settings.body_hold_limit,
         )
 
 
@@ -41,18 +47,34 @@ class Ticket(Protocol):
     Attributes:
         needs_body: octets of body the gate wants to see before it decides; 0 when it has decided.
         refusal: (status, code, message) to answer instead of passing on.
+        reply: fields and body of an answer of our own instead of passing on.
+        blocked: nobody is asked, the attempt has failed already.
+        edit: what the arm sets on the request; None for nothing.
+        protocol: what can be read in the answer; None for nothing.
+        observed: what was read in it.
         upstream: the pool to send it to.
         target: the request target to send.
         answer_headers: ready lines for the answer, each with its line end.
+        first_byte_us: from the request's head to the answer's head; measured by the HTTP side, as the next two.
+        gap_us: the longest silence inside the answer.
+        answer_octets: of the answer's body.
     """
 
     needs_body: int
     refusal: tuple[int, str, str] | None
+    reply: tuple[bytes, bytes] | None
+    blocked: bool
+    edit: Any
+    protocol: Any
+    observed: Any
     upstream: Any
     target: bytes
     answer_headers: bytes
     first_byte_ms: int
     total_ms: int
+    first_byte_us: int
+    gap_us: int
+    answer_octets: int
 
 
 class Gate(Protocol):
@@ -64,8 +86,14 @@ class Gate(Protocol):
     def route(self, head: Head, body: bytes | None) -> Any:
         """The ticket of a request; ``body`` is given when the first ticket asked for it."""
 
+    def again(self, ticket: Any, head: Head, outcome: str, *, replayable: bool) -> bool:
+        """Whether to make another attempt after one that gave no answer, by what the ticket says from now on."""
+
+    def instead(self, ticket: Any, head: Head, outcome: str) -> bool:
+        """Whether another arm is to answer in the place of the assigned one, by what the ticket says from now on."""
+
     def finished(self, ticket: Any, status: int, outcome: str, latency_us: int) -> None:
-        """The request has ended: ok, connect_failed, timeout, truncated, bad_answer or client_abort."""
+        """The request has ended: ok, client_abort, or one of the arm's faults."""
 
     def reported(self, ticket: Any, value: bytes) -> None:
         """The value of an answer's Pointsman-Outcome field."""
@@ -74,7 +102,7 @@ class Gate(Protocol):
 class Counts:
     """What the HTTP side counts; plain numbers, published by whoever owns the process."""
 
-    __slots__ = ("dials", "refused", "requests", "retries", "reused", "surplus_octets")
+    __slots__ = ("dials", "refused", "requests", "retries", "reused", "shed", "surplus_octets")
 
     def __init__(self) -> None:
         self.requests = 0
@@ -82,4 +110,5 @@ class Counts:
         self.reused = 0
         self.retries = 0
         self.refused = 0
+        self.shed = 0
         self.surplus_octets = 0

@@ -12,7 +12,8 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable, Iterable
-from urllib.parse import urlsplit
+
+from router.address import Address
 
 PATH = "/v2/health/ready"
 WITHIN_S = 1.0
@@ -22,9 +23,8 @@ DOES_NOT_KNOW = 501
 
 
 def address_of(url: str) -> str:
-    """Scheme and authority: arms on one server are asked about once."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    """The server: arms on one server are asked about once."""
+    return Address.parse(url).server
 
 
 async def is_ready(url: str) -> bool:
@@ -37,12 +37,14 @@ async def is_ready(url: str) -> bool:
 
 
 async def _ask(url: str) -> bool:
-    parts = urlsplit(url)
-    tls = ssl.create_default_context() if parts.scheme == "https" else None
-    port = parts.port or (443 if tls else 80)
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=tls)
+    address = Address.parse(url)
+    if address.scheme == "unix":
+        reader, writer = await asyncio.open_unix_connection(address.host)
+    else:
+        tls = ssl.create_default_context() if address.scheme == "https" else None
+        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
     try:
-        request = f"GET {PATH} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
+        request = f"GET {PATH} HTTP/1.1\r\nHost: {address.authority}\r\nConnection: close\r\n\r\n"
         writer.write(request.encode())
         line = await reader.readline()
         fields = line.split(None, 2)

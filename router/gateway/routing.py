@@ -10,28 +10,29 @@ from __future__ import annotations
 
 import os
 import re
-from bisect import bisect_left
 from collections.abc import Callable
 from secrets import token_hex
-from typing import Any
+from time import monotonic
 
 from router.assignment import Reason
 from router.decision_id import Signer
-from router.events import ERROR, EXPOSURE, REFUSED, SLOW, key_digest, pack_where, to_fixed
+from router.events import EXPOSURE, SLOW, key_digest, pack_where, to_fixed
+from router.gateway import deciding
+from router.gateway.arm import ArmRoute
 from router.gateway.counters import Row
+from router.gateway.facts import facts, measured, observed, timed
+from router.gateway.head import Head
 from router.gateway.identify import NeedsBody
 from router.gateway.pages import PATHS
-from router.gateway.recorder import Block, Recorder, RunBuffer
-from router.gateway.snapshot import BOUNDS_S, ArmRoute, CompiledRoute, RoutedHead, Snapshot
+from router.gateway.recorder import Recorder
+from router.gateway.snapshot import CompiledRoute, RoutedHead, Snapshot
+from router.gateway.ticket import Refusal, Ticket
 
-NOT_REFUSALS = frozenset(
-    (401, 403, 429)
-)  # about who asks and how often, not about what the model makes of it
-BOUNDS_US = tuple(int(bound * 1_000_000) for bound in BOUNDS_S)
+NO_ANSWER = frozenset(("connect_failed", "timeout", "truncated", "bad_answer"))
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))  # RFC 9110 section 9.2.2
 COOKIE_AGE_S = 31_536_000
 REPORT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9_.-]{0,63})\s*=\s*([-+0-9.eE]{1,32})\s*")
 REPORTS_PER_ANSWER = 16
-Refusal = tuple[int, str, str]
 NO_ROUTE: Refusal = (404, "no_route", "no route takes this host and path - see 'match' in the route files")
 NO_FLAGS: Refusal = (
     503,
@@ -39,45 +40,6 @@ NO_FLAGS: Refusal = (
     "this gateway has no flags yet - is Redis reachable, and has a route been applied?",
 )
 NO_UNIT: Refusal = (400, "unit_missing", "this route serves only requests that name their unit")
-
-
-class Ticket:
-    """One request's way: what the HTTP side needs, and what is kept until its end."""
-
-    __slots__ = (
-        "answer_headers",
-        "arm",
-        "arm_index",
-        "buffer",
-        "first_byte_ms",
-        "needs_body",
-        "place",
-        "refusal",
-        "request",
-        "route",
-        "target",
-        "time",
-        "total_ms",
-        "unit",
-        "upstream",
-    )
-
-    def __init__(self) -> None:
-        self.needs_body = 0
-        self.refusal: Refusal | None = None
-        self.upstream: Any = None
-        self.target = b""
-        self.answer_headers = b""
-        self.first_byte_ms = 0
-        self.total_ms = 0
-        self.route: CompiledRoute | None = None
-        self.arm: ArmRoute | None = None
-        self.arm_index = -1
-        self.buffer: RunBuffer | None = None
-        self.place: tuple[Block, int] | None = None
-        self.unit = 0
-        self.time = 0
-        self.request = 0
 
 
 class Gate:
@@ -113,8 +75,27 @@ class Gate:
         """The gateway's own page at a path: status, content type, body; None when the path is not ours."""
         return self.pages(head.path) if head.path in PATHS else None
 
-    def route(self, head: RoutedHead, body: bytes | None) -> Ticket:
+    def route(self, head: Head, body: bytes | None) -> Ticket:
         """Where a request goes. ``body`` is None at first; it is given when the ticket asked for it."""
+        if head.path.startswith(deciding.PATH):
+            asked = deciding.question(head)
+            if asked is not None:
+                return self._decide(asked, body)
+        return self._route(head, body)
+
+    def _decide(self, asked: Head, body: bytes | None) -> Ticket:
+        """Answer for a proxy what ``_route`` says; what cannot be routed has no arm, and the proxy serves control."""
+        ticket = self._route(asked, body)
+        if ticket.needs_body:
+            return ticket
+        if ticket.buffer is not None:
+            ticket.buffer.in_flight -= 1  # the request ends elsewhere
+        reason = ticket.refusal[1] if ticket.refusal is not None else ticket.reason
+        ticket.reply = deciding.told(ticket, str(reason))
+        ticket.refusal = None
+        return ticket
+
+    def _route(self, head: RoutedHead, body: bytes | None) -> Ticket:
         ticket = Ticket()
         snapshot = self.snapshot
         if snapshot is None:
@@ -130,8 +111,8 @@ class Gate:
         ticket.first_byte_ms = route.first_byte_ms
         ticket.total_ms = route.total_ms
         if route.experiment is None:
-            reason = Reason.NO_EXPERIMENT if route.flag.enabled else Reason.DISABLED
-            route.reasons[reason].n += 1
+            ticket.reason = Reason.NO_EXPERIMENT if route.flag.enabled else Reason.DISABLED
+            route.reasons[ticket.reason].n += 1
             self._send(ticket, route, route.default, head)
             return ticket
         self._request += 1
@@ -160,6 +141,7 @@ class Gate:
 
     def _assign(self, ticket: Ticket, route: CompiledRoute, unit: bytes | None, head: RoutedHead) -> None:
         assignment = route.assign(unit)
+        ticket.reason = assignment.reason
         route.reasons[assignment.reason].n += 1
         arm = route.arms[assignment.arm]
         index = assignment.arm_index
@@ -187,40 +169,72 @@ class Gate:
     @staticmethod
     def _send(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedHead) -> None:
         ticket.arm = arm
-        ticket.upstream = arm.upstream
-        target = head.target
-        ticket.target = target if arm.base is None else arm.base + target[len(route.prefix) :]
+        ticket.protocol = route.protocol
+        ticket.retries = route.flag.retries
+        arm.standing.budget.requests += 1
+        _serve_by(ticket, route, arm, head)
+
+    def again(self, ticket: Ticket, head: RoutedHead, outcome: str, *, replayable: bool) -> bool:
+        """An attempt gave no answer: whether to make another, by what the ticket says from now on.
+
+        Repeated is within the arm, before anything was answered, within a budget: what never reached the server, and
+        of the rest what the method or the route allows. Then the default arm, where the route falls back.
+        """
+        arm, route = ticket.served, ticket.route
+        if arm is None or route is None:
+            return False
+        standing = arm.standing
+        if outcome in NO_ANSWER:
+            standing.breaker.failed(monotonic())
+        ticket.attempts = [*(ticket.attempts or ()), f"{arm.name}={outcome}"]
+        if not replayable:
+            return False
+        allowed = head.method in IDEMPOTENT or route.flag.repeatable
+        if ticket.retries > 0 and (outcome == "connect_failed" or (outcome == "truncated" and allowed)):
+            ticket.retries -= 1
+            if standing.budget.take():
+                return True
+        return self.instead(ticket, head, outcome)
+
+    def instead(self, ticket: Ticket, head: RoutedHead, outcome: str) -> bool:
+        """Whether the default arm is to answer in the place of the assigned one, which has failed."""
+        arm, route = ticket.arm, ticket.route
+        if route is None or arm is None or not route.flag.fallback or ticket.failed or arm is route.default:
+            return False
+        ticket.failed = outcome
+        arm.fallbacks.n += 1
+        _serve_by(ticket, route, route.default, head)
+        if route.flag.expose == "all" and arm.headers:
+            attempts = ", ".join(ticket.attempts or (f"{arm.name}={outcome}",))
+            line = f"Pointsman-Served: {route.default.name}\r\nPointsman-Attempts: {attempts}\r\n"
+            ticket.answer_headers += line.encode()
+        return True
 
     def finished(self, ticket: Ticket, status: int, outcome: str, latency_us: int) -> None:
         """A request has ended. Called once for each ticket that named an upstream."""
         arm, route = ticket.arm, ticket.route
         if arm is None or route is None:
             return
-        slow = route.slow_us is not None and latency_us > route.slow_us
-        facts = SLOW if slow else 0
         aborted = outcome == "client_abort"
-        if aborted:
-            arm.aborts.n += 1
-        elif outcome != "ok":
-            arm.faults[outcome].n += 1
-            facts |= ERROR
-        else:
-            arm.statuses[status // 100 - 1].n += 1
-            if status >= 500:
-                facts |= ERROR
-            elif status >= 400 and status not in NOT_REFUSALS:
-                facts |= REFUSED
-        arm.latency_us.n += latency_us
-        arm.latency[bisect_left(BOUNDS_US, latency_us)].n += 1
+        found = facts(ticket, arm, status, outcome)
+        slow = route.slow_us is not None and latency_us > route.slow_us
         if slow:
+            found |= SLOW
             arm.slow.n += 1
+        timed(arm, latency_us, ticket.first_byte_us)
+        if ticket.observed is not None and ticket.served is not None:
+            observed(ticket.served, ticket.observed)
         buffer = ticket.buffer
         if buffer is None:
             return
         buffer.in_flight -= 1
         # Of a request that its client gave up nothing is known but that it was slow already.
         if ticket.place is not None and (slow or not aborted):
-            self._recorder.ended(buffer, ticket.place, facts, latency_us, self._clock(), ticket.arm_index > 0)
+            self._recorder.ended(buffer, ticket.place, found, latency_us, self._clock(), ticket.arm_index > 0)
+        if route.measures and outcome == "ok" and not ticket.failed:
+            for name, value in measured(ticket):
+                if name in route.measures:
+                    self._write_down(ticket, name, to_fixed(value))
 
     def reported(self, ticket: Ticket, value: bytes) -> None:
         """An answer's field ``Pointsman-Outcome: metric=value``; several are parted by commas."""
@@ -236,17 +250,30 @@ class Gate:
                 self._stray_reports.n += 1
             else:
                 self._reports.n += 1
-                metric = match.group(1)
-                key = key_digest(f"{ticket.request}/{metric}")
-                revision = ticket.route.flag.revision
-                self._recorder.reported(
-                    ticket.buffer,
-                    revision,
-                    ticket.unit,
-                    metric,
-                    fixed,
-                    self._clock(),
-                    ticket.time,
-                    key,
-                    ticket.arm_index,
-                )
+                self._write_down(ticket, match.group(1), fixed)
+
+    def _write_down(self, ticket: Ticket, metric: str, fixed: int) -> None:
+        """One outcome of this request beside the built-in ones."""
+        if ticket.buffer is None or ticket.route is None:
+            return
+        self._recorder.reported(
+            ticket.buffer,
+            ticket.route.flag.revision,
+            ticket.unit,
+            metric,
+            fixed,
+            self._clock(),
+            ticket.time,
+            key_digest(f"{ticket.request}/{metric}"),
+            ticket.arm_index,
+        )
+
+
+def _serve_by(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedHead) -> None:
+    """Send the request to this arm from now on."""
+    ticket.served = arm
+    ticket.upstream = arm.upstream
+    ticket.edit = arm.edit
+    ticket.target = head.target if arm.base is None else arm.base + head.target[len(route.prefix) :]
+    breaker = arm.standing.breaker
+    ticket.blocked = breaker.failures > 0 and not breaker.allows(monotonic())

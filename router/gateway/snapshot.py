@@ -12,29 +12,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
 from router.assignment import CompiledFlag, Reason
 from router.errors import Problem, SpecError
 from router.flag import Arm, Flag
+from router.gateway.arm import ArmRoute, Standing
 from router.gateway.attributes import AttributeReader
-from router.gateway.counters import Row, Tally
+from router.gateway.counters import Row
 from router.gateway.identify import HeadLike, Identifier
 from router.gateway.probes import address_of
-from router.telemetry import ROWS
+from router.protocols import ROWS as PROTOCOLS
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
 SAFE = re.compile(r"[!-~]{1,200}")
-STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
-FAULTS = ("connect_failed", "timeout", "truncated", "bad_answer")
-BOUNDS_S = ROWS["pointsman_request_seconds"].bounds
 ANY = b""  # the cell of routes that match every first segment; no segment is looked up under this name
 
 
 class RoutedHead(HeadLike, Protocol):
     """What routing reads of a request head."""
+
+    @property
+    def method(self) -> bytes:
+        """The method."""
 
     @property
     def target(self) -> bytes:
@@ -47,40 +48,6 @@ class RoutedHead(HeadLike, Protocol):
     @property
     def host(self) -> bytes:
         """The host, with its port if it has one."""
-
-
-class ArmRoute:
-    """One arm of a route, ready to send to."""
-
-    __slots__ = (
-        "aborts",
-        "base",
-        "faults",
-        "headers",
-        "latency",
-        "latency_us",
-        "name",
-        "slow",
-        "statuses",
-        "upstream",
-    )
-
-    def __init__(self, flag: Flag, arm: Arm, upstream: Any, row: Row) -> None:
-        self.name = arm.name
-        self.upstream = upstream
-        path = urlsplit(arm.upstream).path.rstrip("/")
-        self.base: bytes | None = path.encode() if path else None
-        self.headers = _headers(flag, arm.name)
-        labels = {"route": flag.route, "arm": arm.name}
-        self.statuses = [row.tally("pointsman_requests", **labels, status=status) for status in STATUSES]
-        self.faults: dict[str, Tally] = {
-            fault: row.tally("pointsman_upstream_failures", **labels, outcome=fault) for fault in FAULTS
-        }
-        self.aborts = row.tally("pointsman_client_aborts", **labels)
-        self.slow = row.tally("pointsman_slow_requests", **labels)
-        self.latency_us = row.tally("pointsman_request_seconds_sum", **labels)
-        edges = [*(f"{bound:g}" for bound in BOUNDS_S), "+Inf"]
-        self.latency = [row.tally("pointsman_request_seconds_bucket", **labels, le=edge) for edge in edges]
 
 
 class CompiledRoute:
@@ -97,8 +64,10 @@ class CompiledRoute:
         "flag",
         "headers",
         "identify",
+        "measures",
         "prefix",
         "prefix_slash",
+        "protocol",
         "reasons",
         "run",
         "slow_us",
@@ -119,9 +88,15 @@ class CompiledRoute:
         self.attributes = None if declared is UNSET else AttributeReader(declared)
         self.identify = Identifier(flag.unit)
         self.arms = {
-            arm.name: ArmRoute(flag, arm, compiler.upstream(arm.upstream), compiler.row) for arm in flag.arms
+            arm.name: ArmRoute(
+                flag, arm, compiler.upstream(arm.upstream), compiler.row, compiler.standing(flag, arm)
+            )
+            for arm in flag.arms
         }
         self.default = self.arms[flag.default]
+        reads = flag.protocol != "plain" or any(arm.declares for arm in flag.arms)
+        self.protocol = PROTOCOLS[flag.protocol] if reads else None
+        self.measures = frozenset(self.experiment.measures) if self.experiment else frozenset()
         match = flag.match
         path = match.path.rstrip("/") if match else ""
         self.prefix = path.encode()
@@ -156,17 +131,25 @@ class Compiler:
         self.total_ms = total_ms
         self._make = make_upstream
         self._upstreams: dict[str, Any] = {}
+        self._standings: dict[tuple[str, str, str], Standing] = {}
+
+    def standing(self, flag: Flag, arm: Arm) -> Standing:
+        """What is known of an arm from its requests so far; a changed flag does not forget it, a new epoch may."""
+        name = (flag.route, arm.name, arm.identity or arm.upstream)
+        standing = self._standings.setdefault(name, Standing())
+        standing.begin(flag.epoch)
+        return standing
 
     def upstream(self, url: str) -> Any:
         """The upstream at an address; its path is the arm's matter."""
-        address = address_of(url)
-        if address not in self._upstreams:
-            try:
+        try:
+            address = address_of(url)
+            if address not in self._upstreams:
                 self._upstreams[address] = self._make(address)
-            except ValueError as problem:
-                raise SpecError(
-                    [Problem("arms.upstream", "an address such as http://host:port", str(problem))]
-                ) from None
+        except ValueError as problem:
+            raise SpecError(
+                [Problem("arms.upstream", "an address such as http://host:port", str(problem))]
+            ) from None
         return self._upstreams[address]
 
     def keep(self, urls: Iterable[str]) -> None:
@@ -252,17 +235,6 @@ def _table(routes: Iterable[CompiledRoute]) -> Table:
         segment: tuple(sorted(cell if segment == ANY else [*cell, *everywhere], key=_rank))
         for segment, cell in by_segment.items()
     }
-
-
-def _headers(flag: Flag, arm: str) -> bytes:
-    """The answer's header fields up to the decision id; empty when none are shown."""
-    if not flag.experiments or flag.expose == "none":
-        return b""
-    shown = "Pointsman-Decision: "
-    if flag.expose == "all":
-        name = flag.experiments[0].experiment
-        shown = f"Pointsman-Experiment: {name}\r\nPointsman-Arm: {arm}\r\nPointsman-Revision: {flag.revision}\r\n{shown}"
-    return shown.encode()
 
 
 def _check_names(flag: Flag) -> None:

@@ -11,12 +11,15 @@ import ctypes
 import gc
 import os
 import re
+import resource
 import secrets
 import signal
 import sys
+from dataclasses import replace
 from typing import Any
 
 import uvloop
+from gunicorn.sock import ssl_context
 from gunicorn.workers.base import Worker
 
 from router.gateway.duties import Duties, clock
@@ -29,6 +32,7 @@ TICK_S = 0.05
 NOTIFY_S = 1.0
 LINGER_S = 1.0  # clients whose connection is idle get this long to hear that it closes
 BACKLOG = 2048
+OWN_DESCRIPTORS = 32  # of the loop, Redis, logs and listeners
 # glibc gives back every block above 128 KB at once, and a read of the socket is larger: 742 page faults a megabyte.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MMAP_OCTETS, TRIM_OCTETS = 4 << 20, 16 << 20
@@ -38,6 +42,14 @@ def writer_name() -> str:
     """Who writes events: host, process, start and a random part; never the same twice."""
     host = re.sub(r"[^A-Za-z0-9.]", ".", os.uname().nodename)[:48]
     return f"{host}-{os.getpid()}-{clock()}-{secrets.token_hex(4)}"
+
+
+def within_descriptors(limits: Limits) -> Limits:
+    """As many connections as there are file descriptors for: each may need one more towards its model server."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    room = limits.connections if hard == resource.RLIM_INFINITY else max(1, (hard - OWN_DESCRIPTORS) // 2)
+    return replace(limits, connections=min(limits.connections, room))
 
 
 class GatewayWorker(Worker):  # type: ignore[misc] # gunicorn has no types
@@ -66,15 +78,16 @@ class GatewayWorker(Worker):  # type: ignore[misc] # gunicorn has no types
         row = counters.row(self.row_number)
         row.begin(os.getpid(), writer)
         duties = Duties(settings, secret, counters, row, writer, self.log)
-        plane = Plane(duties.gate, Limits.of(settings), loop)
+        plane = Plane(duties.gate, within_descriptors(Limits.of(settings)), loop)
         plane.counts = duties.counts
+        tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, stop.set)
         duties.start()
         await duties.asked()
         servers = [
-            await loop.create_server(plane.protocol, sock=listener.sock, backlog=BACKLOG)
+            await loop.create_server(plane.protocol, sock=listener.sock, backlog=BACKLOG, ssl=tls)
             for listener in self.sockets
         ]
         # What lives now lives as long as the process: the collector need not look at it again.

@@ -2,7 +2,7 @@
 
 ``./run bench gateway``. Written events: recording, packing and sending to a real Redis, per event, beside what Redis
 itself spends. Flag change: from the commit to the first answer of the new arm, on every connection of a real gateway
-with two workers under light load, so that the slowest worker counts.
+with two workers under light load, so that the slowest worker counts. Memory: a gigabyte to a reader that stalls first.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from router.decision_id import Signer, unit_digester  # noqa: E402 - the tests' folder is no installed package
+from router.flag import Arm  # noqa: E402
 from router.gateway.counters import Counters  # noqa: E402
 from router.gateway.recorder import Recorder  # noqa: E402
 from router.gateway.routing import Gate  # noqa: E402
@@ -38,6 +39,8 @@ ROUNDS = 5
 CHANGES = 200
 CONNECTIONS = 8
 UNITS = 10_000
+LARGE = 1 << 30
+PIECE = b"x" * 65_536
 
 
 def clock() -> int:
@@ -176,9 +179,54 @@ def change_latency() -> dict[str, float]:
     }
 
 
+async def serve_large(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A model server whose answer is a gigabyte."""
+    try:
+        while await read_message(reader):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE)
+            for _ in range(LARGE // len(PIECE)):
+                writer.write(PIECE)
+                await writer.drain()
+    except OSError:
+        pass
+    writer.close()
+
+
+async def read_large(port: int, stall_s: float) -> None:
+    """Ask, wait, and read all of it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=len(PIECE))
+    writer.write(b"GET /v2/x HTTP/1.1\r\nHost: m\r\n\r\n")
+    await asyncio.sleep(stall_s)
+    await reader.readuntil(b"\r\n\r\n")
+    left = LARGE
+    while left:
+        left -= len(await reader.read(len(PIECE)))
+    writer.close()
+
+
+def peak_kb(pid: int) -> int:
+    """The most memory that a process has had, in KiB."""
+    return int(Path(f"/proc/{pid}/status").read_text().partition("VmHWM:")[2].split()[0])
+
+
+def large_bodies() -> dict[str, float]:
+    """Megabytes by which the worker grows while a gigabyte goes through, to a reader that stalls first."""
+    with tempfile.TemporaryDirectory(prefix="pm-") as folder, World(Path(folder), gateway_workers=1) as world:
+        server = world.loop.run(asyncio.start_server(serve_large, "127.0.0.1", 0))
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        world.put(world.flag(arms=(Arm("v1", url), Arm("v2", url))))
+        world.start()
+        pid = world.workers()[0]
+        before = peak_kb(pid)
+        asyncio.run(read_large(world.port, 2.0))
+        grown = (peak_kb(pid) - before) / 1024
+        server.close()
+    return {"gigabyte_growth_mb": grown}
+
+
 def main() -> None:
     """The table, then the same as JSON."""
-    results = {"gate_us": gate_cost(), **events_cost(), **change_latency()}
+    results = {"gate_us": gate_cost(), **events_cost(), **change_latency(), **large_bodies()}
     rows = (
         ("gate_us", "route, sign, record one request", "us"),
         ("write_us", "write one event, this process", "us"),
@@ -188,6 +236,7 @@ def main() -> None:
         ("change_p99_ms", "flag change to all workers, p99", "ms"),
         ("change_max_ms", "flag change to all workers, longest", "ms"),
         ("slowest_request_ms", "slowest request meanwhile", "ms"),
+        ("gigabyte_growth_mb", "memory, 1 GB to a reader that stalls", "MB"),
     )
     for name, what, unit in rows:
         print(f"{what:<48} {results[name]:>9.2f} {unit}")

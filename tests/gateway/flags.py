@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from router.bucketing import PPM
@@ -87,7 +88,12 @@ class Bench:
     """A gate over flags, with a hand clock."""
 
     def __init__(
-        self, *flags: Flag, flush_rows: int = 1000, buffer_rows: int = 100_000, hold_limit: int = 1000
+        self,
+        *flags: Flag,
+        flush_rows: int = 1000,
+        buffer_rows: int = 100_000,
+        hold_limit: int = 1000,
+        upstream: Callable[[str], Any] = FakeUpstream,
     ) -> None:
         self.now = NOW
         self.counters = Counters(None)
@@ -95,7 +101,7 @@ class Bench:
         self.row.begin(1, "writer")
         self.log = MemoryLog()
         self.recorder = Recorder(self.log, self.row, "writer", flush_rows=flush_rows, buffer_rows=buffer_rows)
-        self.compiler = Compiler(FakeUpstream, self.row, 30_000, 600_000)
+        self.compiler = Compiler(upstream, self.row, 30_000, 600_000)
         self.gate = Gate(
             self.recorder, SIGNER, DIGEST, self.row, hold_limit=hold_limit, clock=lambda: self.now
         )

@@ -220,6 +220,7 @@ class World:
         self.arms = tuple(Arm(model.name, model.url) for model in self.models)
         self.group = ProcessGroup(folder / "logs")
         self.loads: list[Load] = []
+        self.command = [sys.executable, "-m", "router", "gateway"]
 
     def flag(self, **fields: Any) -> Flag:
         """A flag whose arms are the model servers."""
@@ -232,7 +233,7 @@ class World:
 
     def start(self, *, ready: bool = True) -> None:
         """Start the gateway."""
-        self.group.start("gateway", [sys.executable, "-m", "router", "gateway"], self.settings.as_environ())
+        self.group.start("gateway", self.command, self.settings.as_environ())
         eventually(lambda: self.get("/readyz")[0] in ((200,) if ready else (200, 503)))
         eventually(lambda: len(self.workers()) == self.settings.gateway_workers)
 

@@ -12,20 +12,34 @@ from router.gateway.upstream import Upstream
 class StubTicket:
     """A ticket that names one upstream."""
 
-    def __init__(self, upstream: Upstream, target: bytes, first_byte_ms: int) -> None:
+    def __init__(self, upstream: Upstream, target: bytes, first_byte_ms: int, total_ms: int) -> None:
         self.needs_body = 0
         self.refusal: tuple[int, str, str] | None = None
+        self.reply: tuple[bytes, bytes] | None = None
+        self.blocked = False
+        self.edit = self.protocol = self.observed = None
         self.upstream = upstream
         self.target = target
         self.answer_headers = b""
         self.first_byte_ms = first_byte_ms
-        self.total_ms = 60_000
+        self.total_ms = total_ms
+        self.first_byte_us = self.gap_us = self.answer_octets = 0
 
 
 class StubGate:
     """Routes everything to one upstream."""
 
-    def __init__(self, url: str, first_byte_ms: int = 5000, needs_body: int = 0) -> None:
+    def __init__(
+        self,
+        url: str,
+        first_byte_ms: int = 5000,
+        needs_body: int = 0,
+        total_ms: int = 60_000,
+        local: tuple[int, bytes, bytes] | None = None,
+    ) -> None:
+        self.total_ms = total_ms
+        self.own = local
+        self.tickets: list[StubTicket] = []
         self.upstream = Upstream(url, Counts())
         self.first_byte_ms = first_byte_ms
         self.needs_body = needs_body
@@ -33,16 +47,27 @@ class StubGate:
         self.ended: list[tuple[int, str]] = []
         self.reports: list[bytes] = []
 
+    def redirect(self, url: str) -> None:
+        """From now on requests go there."""
+        self.upstream = Upstream(url, Counts())
+
     def local(self, head: Head) -> tuple[int, bytes, bytes] | None:
-        return None
+        return self.own
 
     def route(self, head: Head, body: bytes | None) -> Any:
-        ticket = StubTicket(self.upstream, head.target, self.first_byte_ms)
+        ticket = StubTicket(self.upstream, head.target, self.first_byte_ms, self.total_ms)
+        self.tickets.append(ticket)
         if self.needs_body and body is None:
             ticket.needs_body = self.needs_body
         elif body is not None:
             self.bodies.append(body)
         return ticket
+
+    def again(self, ticket: Any, head: Head, outcome: str, *, replayable: bool) -> bool:
+        return False
+
+    def instead(self, ticket: Any, head: Head, outcome: str) -> bool:
+        return False
 
     def finished(self, ticket: Any, status: int, outcome: str, latency_us: int) -> None:
         self.ended.append((status, outcome))

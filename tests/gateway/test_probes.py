@@ -90,4 +90,4 @@ def test_readiness_is_followed_and_told_when_it_changes() -> None:
 
 
 def test_arms_on_one_server_have_one_address() -> None:
-    assert address_of("http://h:9001/v2?x") == address_of("http://h:9001") == "http://h:9001"
+    assert address_of("http://h:9001/v2") == address_of("http://h:9001") == "http://h:9001"

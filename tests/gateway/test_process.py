@@ -220,7 +220,7 @@ def test_routes_alone_pass_through_and_an_experiment_added_under_load_fails_no_r
         load.more(200)
         assert load.arms == {"v1": load.answered}
         assert load.identified == 0
-        assert set(world.get("/v2/x")[1]) == {"Content-Length", "Connection"}
+        assert set(world.get("/v2/x")[1]) == {"Content-Length", "Connection", "Date"}
         world.put(world.flag(revision=2, experiments=(experiment(),)))
         eventually(lambda: load.arms.get("v2", 0) > 100)
         world.put(world.flag(revision=3, epoch=1, default="v2"))

@@ -21,7 +21,7 @@ from router.events import (
     SLOW,
 )
 from router.flag import Arm
-from router.gateway.routing import Ticket
+from router.gateway.ticket import Ticket
 from tests.gateway.flags import DIGEST, NOW, SIGNER, Bench, experiment, flag, head
 
 

@@ -1,0 +1,226 @@
+"""One connection to a model server, and the strict reading of its answers.
+
+A connection goes back to its pool only when its answer is whole, the parser said so, and not one octet came behind it:
+a surplus octet would be the beginning of another's answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import httptools
+
+from router.gateway.head import Field
+
+if TYPE_CHECKING:
+    from router.gateway.exchange import Exchange
+    from router.gateway.upstream import Upstream
+
+HEAD_LIMIT = 65_536
+FIELDS_MOST = 256
+OVERHEAD_LIMIT = 65_536  # octets between two pieces of a chunked body: sizes, extensions, trailers
+INFORMATIONAL_MOST = 16
+NO_BODY = frozenset((204, 304))
+SWITCHED = 101
+FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+
+
+class Connection(asyncio.Protocol):
+    """One connection to a model server; serves one exchange at a time."""
+
+    transport: Any
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.exchange: Exchange | None = None
+        self.idle_since = 0.0
+        self.used = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: list[Field] = []
+        self._fed = 0
+        self._overhead = 0
+        self._in_head = False
+        self._in_message = False
+        self._informational = 0
+        self._until_close = False
+        self._surplus = False
+        self._reusable = False
+        self._paused = False
+
+    def connection_made(self, transport: Any) -> None:
+        """Connected."""
+        self.transport = transport
+
+    def pause(self) -> None:
+        """Stop reading: the client is slower."""
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again; also before the connection is pooled, or it would stay deaf for ever."""
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
+
+    def begin(self, exchange: Exchange) -> None:
+        """Serve an exchange from here on."""
+        self.exchange = exchange
+        self._fed = self._informational = 0
+        self._until_close = False
+
+    def data_received(self, data: bytes) -> None:
+        """Octets of the answer, or octets that nobody asked for."""
+        exchange = self.exchange
+        if exchange is None:
+            self._drop_surplus(len(data))
+            return
+        if not self._in_message or self._in_head:
+            self._fed += len(data)
+        else:
+            self._overhead += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as problem:
+            if self.exchange is not None:
+                self._fail(f"the upstream's answer is not HTTP/1.1: {problem}")
+            else:
+                self._surplus = True
+        if self.exchange is not None:
+            if self._in_head and self._fed > HEAD_LIMIT:
+                self._fail("the upstream's head is too long")
+            elif self._overhead > OVERHEAD_LIMIT:
+                self._fail("the upstream's chunk extensions or trailers are too long")
+        if not exchange.ended:
+            exchange.flush()
+        elif self.exchange is None:
+            self._settle()
+
+    def _fail(self, why: str) -> None:
+        exchange, self.exchange = self.exchange, None
+        self.transport.abort()
+        if exchange is not None:
+            exchange.upstream_failed(why)
+
+    def _drop_surplus(self, octets: int) -> None:
+        self.upstream.counts.surplus_octets += octets
+        self.upstream.forget(self)
+        self.transport.abort()
+
+    def _settle(self) -> None:
+        """The answer is whole: back into the pool, unless anything speaks against it."""
+        if self._surplus:
+            self.upstream.counts.surplus_octets += 1
+            self.transport.abort()
+        elif self._reusable:
+            self.upstream.give(self)
+        else:
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """A message begins; when nobody waits for one it is surplus."""
+        if self.exchange is None:
+            self._surplus = True
+        self._in_message = self._in_head = True
+        self._headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head, or behind a chunked body."""
+        self._headers.append((name.lower(), name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._in_head = False
+        headers, self._headers = self._headers, []  # what follows are trailers
+        exchange = self.exchange
+        if exchange is None:
+            return
+        if len(headers) > FIELDS_MOST:
+            raise ValueError("too many fields")
+        status, version = self._parser.get_status_code(), self._parser.get_http_version()
+        if (version != "1.1" and version != "1.0") or not 100 <= status <= 599 or status == SWITCHED:
+            raise ValueError(f"status {status} of HTTP/{version}")
+        if status < 200:
+            self._informational += 1
+            if self._informational > INFORMATIONAL_MOST:
+                raise ValueError("too many informational answers")
+            exchange.informational(status, headers)
+            return
+        self.used = True
+        self._overhead = 0
+        bodiless = exchange.head.method == b"HEAD" or status in NO_BODY
+        length, chunked = _framing(headers, version)
+        self._until_close = length is None and not chunked and not bodiless
+        exchange.answer_head(status, headers, length, bodiless=bodiless)
+        if bodiless:
+            # llhttp knows neither that this answers HEAD nor that a 204 ends here: the rest would be read as a body.
+            self._reusable = self._parser.should_keep_alive()
+            self._parser = httptools.HttpResponseParser(self)
+            self._in_message = False
+            self._finish()
+
+    def on_body(self, data: bytes) -> None:
+        """Octets of the body."""
+        self._overhead = 0
+        if self.exchange is not None:
+            self.exchange.answer_body(data)
+        else:
+            self._surplus = True
+
+    def on_message_complete(self) -> None:
+        """The answer is whole. Whether it may be kept alive is known only in here."""
+        self._in_message = False
+        if self.exchange is None or self._parser.get_status_code() < 200:
+            return
+        if len(self._headers) > FIELDS_MOST:
+            raise ValueError("too many trailers")
+        self._reusable = self._parser.should_keep_alive() and not self._until_close
+        self._finish()
+
+    def _finish(self) -> None:
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            self._reusable = self._reusable and exchange.request_sent
+            exchange.answer_complete(self._headers)
+
+    def eof_received(self) -> bool:
+        """The other side has said all it will say."""
+        return False
+
+    def connection_lost(self, problem: Exception | None) -> None:
+        """Closed: the end of an answer that has no other end, or a failure."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is None:
+            self.upstream.forget(self)
+            return
+        if self._until_close and self._in_message and problem is None:
+            exchange.answer_complete(())
+        else:
+            exchange.upstream_lost(began=self._in_message or self._fed > 0)
+
+    def pause_writing(self) -> None:
+        """The upstream reads slower than the client writes."""
+        if self.exchange is not None:
+            self.exchange.client.pause()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        if self.exchange is not None:
+            self.exchange.client.resume()
+
+
+def _framing(headers: list[Field], version: str) -> tuple[int | None, bool]:
+    """The announced length, and whether the body is chunked; a coding that we would have to undo is refused."""
+    length: int | None = None
+    chunked = False
+    for key, _, value in headers:
+        if key not in FRAMING:
+            continue
+        if key == b"content-length":
+            length = int(value)
+        elif value.strip().lower() != b"chunked" or version == "1.0" or chunked:
+            raise ValueError("expected no transfer coding but chunked")
+        else:
+            chunked = True
+    return (None if chunked else length), chunked

@@ -1,0 +1,266 @@
+"""The first half of an exchange: the request, from the gate's word to the upstream's connection.
+
+A body streams through. It is held only where somebody needs it whole: the gate, to find the unit in it, or the arm, to
+set values in it; and a small one is kept until the answer begins, so that it can be sent once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+from router.gateway.fields import chunk, last_chunk, request_head
+from router.gateway.head import Field, Head
+from router.gateway.observing import BINARY_LENGTH
+
+if TYPE_CHECKING:
+    from router.gateway.client import Client
+    from router.gateway.connection import Connection
+
+MS = 1_000_000  # ns
+REPLAY_MOST = 65_536  # octets of a request body kept for a repetition
+
+
+class Sending:
+    """A request on its way to an upstream."""
+
+    __slots__ = (
+        "_asked_continue", "_begun_ns", "_connection", "_deadline", "_dialing", "_fresh", "_held",
+        "_held_octets", "_hold_most", "_moved_ns", "_replayable", "_send", "_total_deadline", "_trailers",
+        "_wants_continue", "answered", "client", "ended", "head", "request_complete", "request_sent", "ticket",
+    )  # fmt: skip
+
+    def __init__(self, client: Client, head: Head) -> None:
+        client.plane.open_requests += 1
+        self.client = client
+        self.head = head
+        self.ticket: Any = None
+        self.ended = False
+        self.answered = False  # the head of an answer has left
+        self.request_complete = not head.has_body
+        self.request_sent = False
+        self._begun_ns = self._moved_ns = perf_counter_ns()  # the loop's own clock has whole milliseconds
+        self._deadline = self._total_deadline = 0  # ns; 0 for none
+        self._connection: Connection | None = None
+        self._dialing: asyncio.Task[None] | None = None
+        self._fresh = False
+        self._held: list[bytes] = []
+        self._held_octets = 0
+        self._hold_most = 0  # octets that are held before anything is done; 0 when none are
+        self._replayable = True
+        self._trailers: list[Field] = []
+        self._wants_continue = head.expects and head.has_body
+        self._asked_continue = 0
+        self._send: list[bytes] = []
+
+    def refuse(self, status: int, code: str, message: str) -> None:
+        """The gate does not pass this request on."""
+        raise NotImplementedError
+
+    def reply(self, lines: bytes, body: bytes) -> None:
+        """The gate answers by itself."""
+        raise NotImplementedError
+
+    def fail(self, outcome: str) -> None:
+        """This attempt gave no answer."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Write what this turn has gathered."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Ask the gate; hold the body first if it wants to see it."""
+        self.ticket = self.client.gate.route(self.head, None)
+        needs: int = self.ticket.needs_body
+        if not needs:
+            self._decided()
+        elif self.request_complete:
+            self._route_again(b"")
+        else:
+            self._hold_most = needs
+            self._continue()
+
+    def _route_again(self, body: bytes) -> None:
+        self._hold_most = 0
+        self.ticket = self.client.gate.route(self.head, body)
+        self._decided()
+
+    def _decided(self) -> None:
+        ticket = self.ticket
+        if ticket.refusal is not None:
+            self.refuse(*ticket.refusal)
+            return
+        if ticket.reply is not None:
+            self.reply(*ticket.reply)
+            return
+        self._total_deadline = self._begun_ns + ticket.total_ms * MS
+        self._attempt()
+
+    def _attempt(self) -> None:
+        """Send the request to where the ticket says now."""
+        ticket = self.ticket
+        if ticket.blocked:
+            self.fail("circuit_open")
+            return
+        if ticket.edit is not None and ticket.edit.changes_body and self.head.has_body and not self._whole():
+            return
+        connection = None if self._fresh else ticket.upstream.take()
+        if connection is None:
+            self._dial()
+        else:
+            self._connected(connection)
+
+    def _whole(self) -> bool:
+        """Whether the body is here to be changed; if not it is awaited, or too much."""
+        limit, head = self.client.limits.hold, self.head
+        if (head.length or 0) > limit or self._held_octets > limit or b"content-encoding" in head.lower:
+            self.fail("not_set")
+            return False
+        if not self.request_complete:
+            self._hold_most = limit
+            self._continue()
+        return self.request_complete
+
+    def _continue(self) -> None:
+        """Let the client send its body, if it waits for that."""
+        if self._wants_continue:
+            self._wants_continue = False
+            self.client.say_continue()
+
+    def body(self, data: bytes) -> None:
+        """Octets of the request's body."""
+        if self.ended:
+            return
+        self._wants_continue = False
+        self._moved_ns = perf_counter_ns()
+        if self._hold_most:
+            self._held.append(data)
+            self._held_octets += len(data)
+            if self._held_octets > self._hold_most:
+                self._held_too_much()
+            return
+        self._keep(data)
+        if self._connection is not None:
+            self._send.append(chunk(data) if self.head.chunked else data)
+
+    def _held_too_much(self) -> None:
+        if self.ticket.needs_body:
+            self._route_again(b"")
+        else:
+            self._hold_most = 0
+            self.fail("not_set")
+
+    def _keep(self, data: bytes) -> None:
+        """Keep a small body for a repetition, and any body until there is a connection."""
+        if self._connection is not None and not self._replayable:
+            return
+        self._held.append(data)
+        self._held_octets += len(data)
+        if self._held_octets > REPLAY_MOST:
+            self._replayable = False
+            if self._connection is not None:
+                self._held.clear()
+            else:
+                self.client.pause()
+
+    def body_complete(self, trailers: list[Field]) -> None:
+        """The request is whole."""
+        self.request_complete = True
+        if self.ended:
+            return
+        self._trailers = trailers
+        if self._hold_most:
+            if self.ticket.needs_body:
+                self._route_again(b"".join(self._held))
+            else:
+                self._hold_most = 0
+                self._attempt()
+        elif self._connection is not None and not self.request_sent:
+            if self.head.chunked:
+                self._send.append(last_chunk(trailers))
+            self._sent()
+
+    def _sent(self) -> None:
+        """The upstream has the whole request; the clock of its first byte starts."""
+        self.request_sent = True
+        if not self.answered:
+            self._deadline = self._moved_ns + self.ticket.first_byte_ms * MS
+
+    def _dial(self) -> None:
+        self._fresh = True
+        self._dialing = self.client.loop.create_task(self._dialed())
+
+    async def _dialed(self) -> None:
+        try:
+            connection = await self.ticket.upstream.dial(self.client.limits.connect_s)
+        except (TimeoutError, OSError):
+            self._dialing = None
+            self.fail("connect_failed")
+            self.flush()
+            return
+        self._dialing = None
+        self._moved_ns = perf_counter_ns()
+        if self.ended:
+            connection.transport.abort()
+            return
+        self._connected(connection)
+        self.flush()
+
+    def _connected(self, connection: Connection) -> None:
+        """Send the head, and what is here of the body."""
+        self._connection = connection
+        connection.begin(self)  # type: ignore[arg-type]  # an Exchange is made of its two halves
+        head, ticket, held = self.head, self.ticket, self._held
+        chunked = head.chunked
+        if ticket.edit is not None:
+            self._send_edited()
+            chunked = chunked and not ticket.edit.changes_body
+        else:
+            expects = self._wants_continue and not held
+            if expects:
+                self._asked_continue = perf_counter_ns()
+            self._send.append(request_head(head, ticket.target, self.client.peer, expects=expects))
+            self._send += [chunk(data) for data in held] if chunked else held
+        if self.request_complete:
+            if chunked:
+                self._send.append(last_chunk(self._trailers))
+            self._sent()
+        if self._held_octets > REPLAY_MOST:
+            self._replayable = False
+            self._held = []
+        self.client.resume()
+
+    def _send_edited(self) -> None:
+        """The request with what its arm sets."""
+        head, edit, held = self.head, self.ticket.edit, self._held
+        lines, length = edit.lines, None
+        if edit.changes_body and head.has_body:
+            body, more = edit.body(b"".join(held), head.lower.get(BINARY_LENGTH))
+            held, lines, length = [body], lines + more, len(body)
+        elif head.chunked:
+            held = [chunk(data) for data in held]
+        peer, target = self.client.peer, self.ticket.target
+        self._send.append(request_head(head, target, peer, drops=edit.drops, lines=lines, length=length))
+        self._send += held
+
+    def once_more(self) -> None:
+        """Another attempt, from the beginning, to where the ticket says now."""
+        self.client.counts.retries += 1
+        self._send.clear()
+        self._connection = None
+        self.request_sent = False
+        self._deadline = 0
+        self._moved_ns = perf_counter_ns()
+        self._attempt()
+
+    def drop_upstream(self) -> None:
+        """Cancel what the upstream is doing."""
+        if self._dialing is not None:
+            self._dialing.cancel()
+            self._dialing = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.exchange = None
+            connection.transport.abort()

@@ -1,0 +1,121 @@
+"""What an arm sets on the requests it serves: fields, the path, values inside a JSON body. Compiled once.
+
+Secrets stand in a flag only by name, ``${env:NAME}`` or ``${file:PATH}``, and are read here, when the flag is compiled.
+
+Never here: a secret in an error, or a body that is changed without being framed anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from router.errors import Problem, SpecError
+from router.flag import ArmSet
+from router.gateway.observing import BINARY_LENGTH
+
+SECRET = re.compile(r"\$\{(env|file):([^}]+)\}")
+# These describe the octets of a body as it was.
+OF_THE_BODY = frozenset((b"content-md5", b"digest", b"content-digest", b"repr-digest", b"signature"))
+
+
+class Edit:
+    """An arm's ``set``, ready for requests.
+
+    Attributes:
+        lines: the fields it sets, each with its line end.
+        drops: names of the fields that must not be copied from the client's request.
+        path: instead of the route's own; None when it stays.
+        changes_body: whether the body must be there as a whole.
+    """
+
+    __slots__ = ("_values", "changes_body", "drops", "lines", "path")
+
+    def __init__(self, wanted: ArmSet, at: str) -> None:
+        fields = [(name, resolved(value, f"{at}.headers.{name}")) for name, value in wanted.headers]
+        self.lines = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in fields)
+        self._values = [(_tokens(pointer), _filled(value, f"{at}.json")) for pointer, value in wanted.json]
+        self.changes_body = bool(self._values)
+        names = frozenset(name.lower().encode() for name, _ in fields)
+        self.drops = names | (OF_THE_BODY | {BINARY_LENGTH} if self.changes_body else frozenset())
+        self.path = None if wanted.path is None else wanted.path.encode()
+
+    def body(self, body: bytes, prefix: bytes | None) -> tuple[bytes, bytes]:
+        """The body with this arm's values in it, and the fields that belong to it.
+
+        Args:
+            body: as the client sent it.
+            prefix: the request's Inference-Header-Content-Length, behind which raw tensors stand.
+        """
+        cut = int(prefix) if prefix is not None and prefix.isdigit() else len(body)
+        changed = self._changed(body[:cut]) + body[cut:]
+        if prefix is None:
+            return changed, b""
+        return changed, b"%b: %d\r\n" % (BINARY_LENGTH, cut + len(changed) - len(body))
+
+    def _changed(self, text: bytes) -> bytes:
+        """What is no JSON object stays as it is: its own server will say so."""
+        try:
+            document = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return text
+        if not isinstance(document, dict):
+            return text
+        for tokens, value in self._values:
+            _put(document, tokens, value)
+        return msgspec.json.encode(document)
+
+
+def _tokens(pointer: str) -> list[str]:
+    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+
+
+def _put(place: Any, tokens: list[str], value: object) -> None:
+    """Set a value; objects on the way are made, elements of arrays must be there."""
+    *way, last = tokens
+    for token in way:
+        if isinstance(place, dict):
+            place = place.setdefault(token, {})
+        elif isinstance(place, list) and token.isdigit() and int(token) < len(place):
+            place = place[int(token)]
+        else:
+            return
+    if isinstance(place, dict):
+        place[last] = value
+    elif isinstance(place, list) and last.isdigit() and int(last) < len(place):
+        place[int(last)] = value
+
+
+def _filled(value: Any, at: str) -> Any:
+    """A JSON value with its secrets in it."""
+    if isinstance(value, str):
+        return resolved(value, at)
+    if isinstance(value, list | tuple):
+        return [_filled(one, at) for one in value]
+    if isinstance(value, dict):
+        return {name: _filled(one, at) for name, one in value.items()}
+    return value
+
+
+def resolved(text: str, at: str) -> str:
+    """A text with each ``${env:NAME}`` and ``${file:PATH}`` replaced.
+
+    Raises:
+        SpecError: there is no such variable or file, or it holds what no field may.
+    """
+
+    def read(match: re.Match[str]) -> str:
+        kind, name = match[1], match[2]
+        try:
+            found = os.environ[name] if kind == "env" else Path(name).read_text(encoding="utf-8").strip()
+        except (KeyError, OSError, UnicodeDecodeError):
+            raise SpecError([Problem(at, f"a secret in {kind}:{name} of the gateway", "none")]) from None
+        if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in found):
+            raise SpecError([Problem(at, f"one line in {kind}:{name}", "a value with control characters")])
+        return found
+
+    return SECRET.sub(read, text)
