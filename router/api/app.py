@@ -14,7 +14,7 @@ from gunicorn.app.base import BaseApplication
 from router.api.factory import create_app
 from router.api.plane import EXTENSION
 from router.local.parent import die_with_parent
-from router.settings import Settings, require_token
+from router.settings import Settings, require_redis, require_token
 from router.store.connect import connect
 from router.store.secrets import load_secrets
 
@@ -70,7 +70,9 @@ def serve(settings: Settings) -> None:
 
     Raises:
         SpecError: it would listen to the world without a token.
+        StoreUnavailable: there is no address of Redis.
     """
     require_token("api_bind", settings.api_bind, settings.token)
+    require_redis(settings)
     load_secrets(settings)  # made before the fork: every process of this installation reads the same
     ApiApplication(settings).run()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
-from router.cli.client import api_of
-from router.cli.exits import NO, YES
+from router.cli.client import Api, api_of
+from router.cli.exits import NO, YES, InvalidFiles
 from router.errors import PointsmanError, Problem, SpecError
 
 api_option = click.option("--api", "address", metavar="URL", help="Where the API is.")
@@ -20,14 +21,23 @@ files_argument = click.argument("files", nargs=-1, required=True, type=click.Pat
 
 
 def read_files(files: tuple[Path, ...]) -> list[dict[str, str]]:
-    """Names and texts; a folder stands for the YAML files in it."""
-    paths: list[Path] = []
+    """Names and texts; a folder stands for the YAML files in it, without those that hold settings.
+
+    Raises:
+        SpecError: files that cannot be read, all of them at once, or no file at all.
+    """
+    paths: list[tuple[Path, bool]] = []
     for path in files:
-        paths += sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
+        inside = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else []
+        paths += [(found, True) for found in inside] if path.is_dir() else [(path, False)]
     texts, problems = [], []
-    for path in paths:
+    for path, found in paths:
         try:
-            texts.append({"name": str(path), "text": path.read_text(encoding="utf-8")})
+            text = path.read_text(encoding="utf-8")
+            if found and holds_settings(text):
+                click.echo(f"{path}: settings, not a route or an experiment; passed over", err=True)
+            else:
+                texts.append({"name": str(path), "text": text})
         except (OSError, UnicodeDecodeError) as problem:
             problems.append(
                 Problem(path="", expected="a readable YAML file", found=str(problem), file=str(path))
@@ -39,17 +49,29 @@ def read_files(files: tuple[Path, ...]) -> list[dict[str, str]]:
     return texts
 
 
+def holds_settings(text: str) -> bool:
+    """Whether a file begins with a setting; one that is no YAML does not, and is complained about elsewhere."""
+    from router.document import load
+    from router.settings import ROWS
+
+    try:
+        documents = load(text)
+    except SpecError:
+        return False
+    return bool(documents) and next(iter(documents[0].data), "") in ROWS
+
+
 @click.command()
 @files_argument
 @json_option
 def validate(files: tuple[Path, ...], as_json: bool) -> int:
     """Check files; all problems at once, each with its line."""
-    from router.document import load
+    from router.document import load_all
     from router.experiment import parse_documents
 
+    texts = read_files(files)
     try:
-        documents = [document for file in read_files(files) for document in load(file["text"], file["name"])]
-        routes, experiments = parse_documents(documents)
+        routes, experiments = parse_documents(load_all((file["name"], file["text"]) for file in texts))
     except SpecError as problem:
         click.echo(json.dumps(problem.detail()) if as_json else str(problem))
         return NO
@@ -60,10 +82,19 @@ def validate(files: tuple[Path, ...], as_json: bool) -> int:
     return YES
 
 
-def submit(address: str | None, files: tuple[Path, ...], reason: str, *, dry_run: bool) -> dict[str, Any]:
-    """Send the files to the API and return its plan."""
-    document = {"files": read_files(files), "actor": getpass.getuser(), "reason": reason}
-    answer: dict[str, Any] = api_of(address).post("/v1/apply?dry_run=1" if dry_run else "/v1/apply", document)
+def submit(
+    api: Api, texts: list[dict[str, str]], reason: str = "", *, dry_run: bool = False
+) -> dict[str, Any]:
+    """Send files to the API and return its plan.
+
+    Raises:
+        InvalidFiles: they are not what they should be, or cannot be applied to what is live.
+    """
+    document = {"files": texts, "actor": getpass.getuser(), "reason": reason}
+    try:
+        answer: dict[str, Any] = api.post("/v1/apply?dry_run=1" if dry_run else "/v1/apply", document)
+    except SpecError as problem:
+        raise InvalidFiles(problem.problems) from problem
     return answer
 
 
@@ -74,7 +105,7 @@ def submit(address: str | None, files: tuple[Path, ...], reason: str, *, dry_run
 @json_option
 def plan(files: tuple[Path, ...], exit_code: bool, address: str | None, as_json: bool) -> int:
     """Show what apply would change, and which traffic would move."""
-    answer = submit(address, files, "", dry_run=True)
+    answer = submit(api_of(address), read_files(files), dry_run=True)
     click.echo(json.dumps(answer) if as_json else answer["text"])
     pending = any(change["action"] != "nothing" for change in answer["changes"])
     return NO if exit_code and pending else YES
@@ -88,7 +119,7 @@ def plan(files: tuple[Path, ...], exit_code: bool, address: str | None, as_json:
 @json_option
 def apply(files: tuple[Path, ...], reason: str, dry_run: bool, address: str | None, as_json: bool) -> int:
     """Make the files true; starts new experiments."""
-    answer = submit(address, files, reason, dry_run=dry_run)
+    answer = submit(api_of(address), read_files(files), reason, dry_run=dry_run)
     click.echo(json.dumps(answer) if as_json else answer["text"])
     return YES
 
@@ -107,7 +138,7 @@ default: control
 
 EXPERIMENT_TEMPLATE = """\
 # An experiment: what we want to learn about the treatment, and what we will do when we know.
-experiment: {name}-treatment
+experiment: {own}
 route: {name}
 kind: canary                     # canary: shown to be not worse; ab: shown to be better
 control: control
@@ -122,6 +153,11 @@ deadline: 7 d
 """
 
 
+def scalar(text: str) -> str:
+    """Text as YAML reads it back: quoted where a plain word would mean something else inside ``{}``."""
+    return text if re.fullmatch(r"[\w./~+=-]+(:[\w./~+=-]+)*", text) else json.dumps(text)
+
+
 @click.command()
 @click.option("--control", required=True, metavar="URL", help="The model server in production.")
 @click.option("--treatment", required=True, metavar="URL", help="The model server under test.")
@@ -131,14 +167,21 @@ deadline: 7 d
 )
 def init(control: str, treatment: str, name: str, folder: Path) -> int:
     """Write a route and an experiment for your own two model servers."""
+    from router.document import load_all
+    from router.experiment import parse_documents
+
     for option, url in (("--control", control), ("--treatment", treatment)):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise click.UsageError(f"{option}: expected a URL such as http://127.0.0.1:9001, found {url!r}")
+    arms = {"control": scalar(control), "treatment": scalar(treatment)}
     texts = {
-        folder / "route.yaml": ROUTE_TEMPLATE.format(name=name, control=control, treatment=treatment),
-        folder / "experiment.yaml": EXPERIMENT_TEMPLATE.format(name=name),
+        folder / "route.yaml": ROUTE_TEMPLATE.format(name=scalar(name), **arms),
+        folder / "experiment.yaml": EXPERIMENT_TEMPLATE.format(
+            name=scalar(name), own=scalar(f"{name}-treatment")
+        ),
     }
+    parse_documents(load_all((str(path), text) for path, text in texts.items()))
     taken = [str(path) for path in texts if path.exists()]
     if taken:
         raise PointsmanError(f"{', '.join(taken)} already there: nothing was written; name another --folder")
