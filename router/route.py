@@ -20,6 +20,7 @@ from router.errors import Problem, nearest
 from router.flag import Arm, Flag, Match, UnitSource
 from router.quantity import Unreadable, duration_ms
 
+FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, token
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 # Where a unit may stand in a request: one row per kind, whether it needs a name, and what that name looks like.
 PLACES: dict[str, str] = {
@@ -100,7 +101,8 @@ def upstream(value: object) -> str:
         well = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         well = False
-    if not well or parts.query or parts.fragment or parts.username:
+    plain = isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value
+    if not well or not plain or parts.query or parts.fragment or parts.username:
         raise Unreadable("an address such as http://127.0.0.1:9001 or https://models.example/v2", value)
     return str(value)
 
@@ -119,6 +121,8 @@ def _path(value: object) -> str:
     if (
         not isinstance(value, str)
         or not value.startswith("/")
+        or not value.isprintable()
+        or " " in value
         or "?" in value
         or "#" in value
         or ".." in value
@@ -127,12 +131,25 @@ def _path(value: object) -> str:
     return value.rstrip("/") or "/"
 
 
+def _field_name(value: object) -> str:
+    if not isinstance(value, str) or FIELD_NAME.fullmatch(value) is None:
+        raise Unreadable("a field name", value)
+    return value
+
+
+def _one_line(value: object) -> str:
+    """Text that may stand in one line of a request's head."""
+    if not isinstance(value, str) or not value.isprintable() or value != value.strip() or not value:
+        raise Unreadable("printable text on one line", value)
+    return value
+
+
 class MatchModel(Strict):
     """Which requests a route takes."""
 
     path: Annotated[str, reads(_path)] = "/"
-    host: str | None = None
-    headers: dict[str, str] = {}
+    host: Annotated[str, reads(_one_line)] | None = None
+    headers: dict[Annotated[str, reads(_field_name)], Annotated[str, reads(_one_line)]] = {}
 
 
 class Route(Strict):

@@ -6,6 +6,7 @@ from typing import Any
 
 from router.flag import Lane, RunningExperiment
 
+NOT_READY = "arm not ready"
 FINAL = frozenset({"promoted", "rolled_back", "ended", "superseded"})
 
 
@@ -20,7 +21,7 @@ def new_run(spec: dict[str, Any], epoch: int, now: int) -> dict[str, Any]:
         "epoch": epoch,
         "version": 1,
         "state": "held",
-        "reason": "arm not ready",
+        "reason": NOT_READY,
         "paused": False,
         "step": -1,
         "step_since": now,

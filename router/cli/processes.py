@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,7 @@ from router.cli.exits import TROUBLE, YES
 from router.cli.files import read_files, submit
 from router.document import Document, load
 from router.errors import Problem, SpecError
+from router.run import NOT_READY
 from router.settings import Settings, require_token
 
 settings_option = click.option(
@@ -30,6 +32,7 @@ set_option = click.option(
     "--set", "pairs", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated."
 )
 WATCH_EVERY_S = 0.2
+ARMS_WITHIN_S = 3.0
 
 
 def load_settings(file: Path | None, pairs: tuple[str, ...], **overrides: Any) -> Settings:
@@ -138,11 +141,14 @@ def up(files: tuple[Path, ...], file: Path | None, pairs: tuple[str, ...], as_js
     stop = Stop()
     with Stack(settings, Path(settings.data_dir)) as stack:
         stack.start()
-        stack.wait()
-        if texts:
-            click.echo(submit(Api(stack.api_url, settings.token), texts, "pointsman up")["text"], err=True)
         for note in stack.notes:
             click.echo(note, err=True)
+        stack.wait()
+        if texts:
+            api = Api(stack.api_url, settings.token)
+            click.echo(submit(api, texts, "pointsman up")["text"], err=True)
+            for name in wait_for_arms(api, stop):
+                click.echo(f"{name} has not begun: its treatment is not ready yet", err=True)
         if as_json:
             click.echo(json.dumps(stack.addresses()))
         else:
@@ -150,6 +156,18 @@ def up(files: tuple[Path, ...], file: Path | None, pairs: tuple[str, ...], as_js
                 f"gateway    {stack.gateway_url}\ndashboard  {stack.api_url}/\nCtrl-C stops everything"
             )
         return watch(stack.group.ended, stop, stack.mend_redis)
+
+
+def wait_for_arms(api: Api, stop: Stop) -> list[str]:
+    """Give ready treatments the moment that their probe takes, so that the first request is analysed; who still waits."""
+    deadline = time.monotonic() + ARMS_WITHIN_S
+    while True:
+        rows = api.get("/v1/experiments")["experiments"]
+        waiting = [
+            str(row["experiment"]) for row in rows if row["state"] == "held" and row["reason"] == NOT_READY
+        ]
+        if not waiting or stop.wait(WATCH_EVERY_S) or time.monotonic() > deadline:
+            return waiting
 
 
 def watch(ended: Callable[[], dict[str, int]], stop: Stop, mend: Callable[[], bool]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from router.cli import main
+from router.cli.exits import YES
 from tests.cli.live import Models, Up
 
 
@@ -67,3 +69,5 @@ def up(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]
         route.write_text(route.read_text().replace("{path: /}", f"{{path: /{name}}}"))
     with Up(folder, ("good", "bad", "open")) as running:
         yield running
+        assert running.end(signal.SIGINT) == YES, running.said()
+    assert not (folder / ".pointsman" / "up.json").exists()
