@@ -6,6 +6,7 @@ here is waiting for Redis.
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from flask import Flask
@@ -47,7 +48,8 @@ class ApiApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no 
             "loglevel": self.settings.log_level,
             "proc_name": "pointsman-api",
             "control_socket_disable": True,
-            "post_fork": lambda arbiter, worker: die_with_parent(),
+            # What was acknowledged is stored, so a worker whose master was killed has nothing to wait for.
+            "post_fork": lambda arbiter, worker: die_with_parent(signal.SIGKILL),
             "worker_exit": lambda arbiter, worker: self.close(),
         }
 

@@ -60,7 +60,7 @@ class ProcessGroup:
                 stdout=log if stdout is None else stdout,
                 stderr=log,
                 text=True,
-                preexec_fn=die_with_me(),
+                preexec_fn=die_with_me(signal.SIGKILL),  # a role that has something to put away asks for TERM
             )
         self.children[name] = child
         return child

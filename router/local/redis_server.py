@@ -51,11 +51,12 @@ class RedisChoice:
 
 def masked(url: str) -> str:
     """The address without its password, whether that stands before the host or in the query; also of a malformed one."""
-    scheme, slashes, rest = url.rpartition("://")
-    address, mark, query = rest.partition("?")
-    account, at, host = address.rpartition("@")
-    if ":" in account:
-        account = account.partition(":")[0] + ":***"
+    scheme, slashes, rest = url.partition("://") if "://" in url else ("", "", url)
+    account, at, place = rest.rpartition("@")
+    user = re.split("[:?]", account)[0]
+    if user != account:
+        account = user + ":***"
+    host, mark, query = place.partition("?")
     pairs = [pair.partition("=") for pair in query.split("&")]
     shown = "&".join(
         name + equals + ("***" if "pass" in name.lower() else value) for name, equals, value in pairs

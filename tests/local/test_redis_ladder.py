@@ -21,6 +21,9 @@ PASSWORDS = [
     "redis://h?password=s3cr3t&db=1",
     "rediss://[::1]:6379?PASSWORD=s3cr3t",
     "user:s3cr3t@h",
+    "redis://user:a://s3cr3t@h",
+    "redis://user:a?s3cr3t@h",
+    "redis://h?password=s3cr3t@b",
 ]
 
 
