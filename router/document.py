@@ -63,6 +63,8 @@ def load(text: str, file: str = "") -> list[Document]:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         found = problem.problem or "something else"
         raise SpecError([Problem("", "YAML", found, file=file, line=line, column=column)]) from problem
+    except RecursionError as problem:
+        raise SpecError([Problem("", f"at most {DEEPEST} levels", "more", file=file)]) from problem
     except yaml.YAMLError as problem:
         raise SpecError([Problem("", "YAML", str(problem), file=file)]) from problem
     reader = _Reader(file)

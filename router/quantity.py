@@ -47,6 +47,14 @@ def percent_ppm(value: object) -> int:
     return int(result)
 
 
+def error_rate_ppm(value: object) -> int:
+    """``5%`` as parts per million; half or more would be no test at all."""
+    result = percent_ppm(value)
+    if result >= PPM // 2:
+        raise Unreadable("a percentage above 0% and below 50%", value)
+    return result
+
+
 def points(value: object) -> float:
     """``2 pp`` as 0.02: a difference of two shares."""
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None

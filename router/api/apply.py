@@ -69,9 +69,9 @@ def _apply(here: Plane, body: ApplyBody, documents: list[Document], *, dry: bool
     if not dry:
         _commit(here, live, plan, body.actor, body.reason)
     touched = {change.flag.route: change.flag for change in plan.changes if change.flag is not None}
-    revisions = {route: live.flags[route].revision for route in touched if route in live.flags}
-    if not dry:
-        revisions = {route: flag.revision for route, flag in touched.items()}
+    revisions = {route: flag.revision for route, flag in touched.items()}
+    if dry:  # what must still be so when this plan is applied; 0: no such route
+        revisions = {route: live.flags[route].revision if route in live.flags else 0 for route in touched}
     return {
         "changes": [change.document() for change in plan.changes],
         "text": plan.text(),
@@ -96,9 +96,9 @@ def _hold_to(live: Live, expected: Mapping[str, int], here: Plane) -> None:
 def _flag_at(here: Plane, route: str, revision: int) -> dict[str, Any]:
     """The flag as it was at a revision, from the audit log; empty when the log no longer reaches so far."""
     for entry in here.store.audit(count=1000, route=route):
-        new = entry.get("new") or {}
-        if new.get("revision") == revision and "arms" in new:
-            return dict(new)
+        flag = entry.get("flag") or {}
+        if flag.get("revision") == revision:
+            return dict(flag)
     return {}
 
 

@@ -24,7 +24,7 @@ from router.errors import PointsmanError, SpecError
 # The table of commands: name -> (module, what it does). A new command is one row and its function.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Everything real on this machine: watch one model promoted and one rolled back."),
-    "init": ("files", "Write a route and an experiment for your own two model servers."),
+    "init": ("init", "Write a route and an experiment for your own two model servers."),
     "up": ("processes", "Run gateway, API and controller on this machine until Ctrl-C."),
     "validate": ("files", "Check files; all problems at once, each with its line."),
     "plan": ("files", "Show what apply would change, and which traffic would move."),

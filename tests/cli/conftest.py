@@ -36,9 +36,13 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         if name.startswith("POINTSMAN_") or name == "REDIS_URL":
             monkeypatch.delenv(name)
 
-    def call(*words: str, typed: str = "", environ: dict[str, str] | None = None) -> Said:
+    def call(
+        *words: str, typed: str = "", environ: dict[str, str] | None = None, terminal: bool = False
+    ) -> Said:
         with monkeypatch.context() as patch:
-            patch.setattr(sys, "stdin", io.StringIO(typed))
+            keyboard = io.StringIO(typed)
+            patch.setattr(keyboard, "isatty", lambda: terminal)
+            patch.setattr(sys, "stdin", keyboard)
             for name, value in (environ or {}).items():
                 patch.setenv(name, value)
             with pytest.raises(SystemExit) as end:

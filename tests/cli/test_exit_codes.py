@@ -138,6 +138,8 @@ LIVE = [
     ("apply --dry-run more.yaml", YES, "create"),
     ("apply more.yaml", YES, "create"),
     ("apply more.yaml", YES, "nothing"),
+    ("apply more.yaml --expect more=7", NO, "expected revision 7, found 1"),
+    ("apply more.yaml --expect more", TROUBLE, "ROUTE=REVISION"),
     ("doctor", YES, "gateway workers alive"),
 ]
 
