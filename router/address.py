@@ -34,6 +34,8 @@ class Address(NamedTuple):
         Raises:
             ValueError: it is none, or has a user, a query or a fragment.
         """
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError("an address is visible ASCII")
         parts = urlsplit(text)
         if parts.query or parts.fragment or parts.username is not None:
             raise ValueError("an address has no user, query or fragment")

@@ -6,7 +6,7 @@ Every plain scalar stays text until the field it belongs to reads it: ``1.10`` i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,8 @@ def load(text: str, file: str = "") -> list[Document]:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         found = problem.problem or "something else"
         raise SpecError([Problem("", "YAML", found, file=file, line=line, column=column)]) from problem
+    except RecursionError as problem:
+        raise SpecError([Problem("", f"at most {DEEPEST} levels", "more", file=file)]) from problem
     except yaml.YAMLError as problem:
         raise SpecError([Problem("", "YAML", str(problem), file=file)]) from problem
     reader = _Reader(file)
@@ -70,6 +72,24 @@ def load(text: str, file: str = "") -> list[Document]:
     if reader.problems:
         raise SpecError(reader.problems)
     return [document for document in documents if document is not None]
+
+
+def load_all(files: Iterable[tuple[str, str]]) -> list[Document]:
+    """Read all documents of several (name, text).
+
+    Raises:
+        SpecError: the problems of every file at once.
+    """
+    documents: list[Document] = []
+    problems: list[Problem] = []
+    for file, text in files:
+        try:
+            documents += load(text, file)
+        except SpecError as problem:
+            problems += problem.problems
+    if problems:
+        raise SpecError(problems)
+    return documents
 
 
 class _Reader:

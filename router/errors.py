@@ -127,13 +127,15 @@ class Refused(PointsmanError):
 
     code = "refused"
 
-    def __init__(self, reason: str, message: str = "", status: int = 400) -> None:
-        self.reason, self.status = reason, status
-        super().__init__(message or reason)
+    def __init__(
+        self, reason: str, message: str = "", status: int = 400, problem: Problem | None = None
+    ) -> None:
+        self.reason, self.status, self.problem = reason, status, problem
+        super().__init__(message or (str(problem) if problem else reason))
 
     def extra(self) -> dict[str, Any]:
-        """The reason, as counted."""
-        return {"reason": self.reason}
+        """The reason, as counted, and where it lies."""
+        return {"reason": self.reason, "problems": [asdict(self.problem)] if self.problem else []}
 
 
 class Unauthorised(PointsmanError):

@@ -220,7 +220,8 @@ class Planner:
         restart = name in self._restart
         if last is not None and not restart:
             live = last["state"] not in FINAL
-            if last["spec"] == spec and last["state"] != "superseded":
+            # The files' own texts come first: a default that a newer version changed restarts no run.
+            if (self.files.get(key) == text or last["spec"] == spec) and last["state"] != "superseded":
                 said = f"run {last['run']} is {last['state']}"
                 if not live:
                     said += f"; 'attempt: {last['attempt'] + 1}' starts another"

@@ -23,7 +23,7 @@ from router.protocols import ROWS as PROTOCOLS
 from router.quantity import Unreadable, duration_ms
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, token
 # What the gateway writes itself in every request.
 OUR_FIELDS = frozenset(
     "connection content-length expect host keep-alive te trailer transfer-encoding upgrade via x-forwarded-for".split()
@@ -117,6 +117,8 @@ def _path(value: object) -> str:
     if (
         not isinstance(value, str)
         or not value.startswith("/")
+        or not value.isprintable()
+        or " " in value
         or "?" in value
         or "#" in value
         or ".." in value
@@ -188,12 +190,25 @@ class ArmModel(Strict):
         return hashlib.blake2b(what.encode(), digest_size=8).hexdigest()
 
 
+def _any_field_name(value: object) -> str:
+    if not isinstance(value, str) or FIELD_NAME.fullmatch(value) is None:
+        raise Unreadable("a field name", value)
+    return value
+
+
+def _one_line(value: object) -> str:
+    """Text that may stand in one line of a request's head."""
+    if not isinstance(value, str) or not value.isprintable() or value != value.strip() or not value:
+        raise Unreadable("printable text on one line", value)
+    return value
+
+
 class MatchModel(Strict):
     """Which requests a route takes."""
 
     path: Annotated[str, reads(_path)] = "/"
-    host: str | None = None
-    headers: dict[str, str] = {}
+    host: Annotated[str, reads(_one_line)] | None = None
+    headers: dict[Annotated[str, reads(_any_field_name)], Annotated[str, reads(_one_line)]] = {}
 
 
 def _protocol(value: object) -> str:

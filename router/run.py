@@ -9,6 +9,7 @@ import msgspec
 
 from router.flag import MEASURES, Attributes, Flag, Lane, RunningExperiment
 
+NOT_READY = "arm not ready"
 FINAL = frozenset({"promoted", "rolled_back", "ended", "superseded"})
 # What a metric asks of its sums: these may change between two attempts, all else says how the sums are read.
 ASKED = frozenset({"role", "mde", "margin", "tolerance", "grace_ms"})
@@ -25,7 +26,7 @@ def new_run(spec: dict[str, Any], epoch: int, now: int) -> dict[str, Any]:
         "epoch": epoch,
         "version": 1,
         "state": "held",
-        "reason": "arm not ready",
+        "reason": NOT_READY,
         "paused": False,
         "step": -1,
         "step_since": now,

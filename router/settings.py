@@ -6,14 +6,23 @@ is tested stands in routes and experiments, never here.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from router.errors import Problem, SpecError, nearest
+from router.document import Document
+from router.errors import Problem, SpecError, StoreUnavailable, nearest
 
 ENVIRONMENT_PREFIX = "POINTSMAN_"
-LOOPBACK = ("127.", "[::1]", "localhost", "unix:")
+LARGEST_PORT = 65_535
+# Names with our prefix that are no settings: of the launcher, of processes to their children, of commands to the API.
+OTHER_VARIABLES = frozenset({"POINTSMAN_RUN", "POINTSMAN_PARENT", "POINTSMAN_API"})
+# What Kubernetes gives every pod for a Service whose name begins with ours.
+OF_A_SERVICE = re.compile(
+    r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +33,14 @@ class Row:
     default: str | int
     about: str
     secret: bool = False
+    address: bool = False
 
 
 TABLE: tuple[Row, ...] = (
     Row("redis_url", "", "Address of Redis; also read from REDIS_URL.", secret=True),
     Row("prefix", "pointsman:", "Begins every key in Redis."),
     Row("data_dir", ".pointsman", "Folder for the last good snapshot, secrets and archives."),
-    Row("gateway_bind", "127.0.0.1:8320", "Where the gateway listens."),
+    Row("gateway_bind", "127.0.0.1:8320", "Where the gateway listens.", address=True),
     Row("gateway_workers", 2, "Worker processes of the gateway."),
     Row(
         "gateway_certfile",
@@ -38,7 +48,7 @@ TABLE: tuple[Row, ...] = (
         "Certificate chain in PEM: the gateway speaks TLS to clients when it is given.",
     ),
     Row("gateway_keyfile", "", "Its private key in PEM."),
-    Row("api_bind", "127.0.0.1:8321", "Where the API and the dashboard listen."),
+    Row("api_bind", "127.0.0.1:8321", "Where the API and the dashboard listen.", address=True),
     Row("api_threads", 32, "Threads of the API's process."),
     Row("api_url", "", "How others reach the API; made from api_bind when empty."),
     Row("gateway_url", "", "How others reach the gateway; made from gateway_bind when empty."),
@@ -126,7 +136,7 @@ class Settings:
     def load(
         cls,
         environ: Mapping[str, str],
-        document: Mapping[str, object] | None = None,
+        document: Document | None = None,
         overrides: Mapping[str, object] | None = None,
     ) -> Settings:
         """Merge file, environment and flags.
@@ -138,13 +148,14 @@ class Settings:
         values: dict[str, Any] = {row.name: row.default for row in TABLE}
         if environ.get("REDIS_URL"):
             values["redis_url"] = environ["REDIS_URL"]
-        for source, given in (
-            ("settings", dict(document or {})),
-            ("environment", _from_environment(environ)),
-            ("flags", {name: value for name, value in (overrides or {}).items() if value is not None}),
-        ):
-            for name, value in given.items():
-                _take(values, source, name, value, problems)
+        for name, value in (document.data if document else {}).items():
+            place = document.place((name,)) if document else (0, 0)
+            problem = _take(values, "settings", name, value)
+            if problem and document:
+                problems.append(replace(problem, file=document.file, line=place[0], column=place[1]))
+        flags = {name: value for name, value in (overrides or {}).items() if value is not None}
+        for source, given in (("environment", _from_environment(environ)), ("flags", flags)):
+            problems += filter(None, (_take(values, source, name, value) for name, value in given.items()))
         if problems:
             raise SpecError(problems)
         return cls(**values)
@@ -163,9 +174,34 @@ class Settings:
         return self.gateway_url or f"{scheme}://{self.gateway_bind}"
 
 
+def host_and_port(bind: str) -> tuple[str, int]:
+    """``HOST:PORT`` or ``[V6]:PORT`` in its two parts.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    host, _, port = bind.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not bare or any(character.isspace() or character in "[]/@" for character in bare):
+        raise ValueError(bind)
+    if bare != host:
+        ipaddress.IPv6Address(bare)
+    elif ":" in bare:
+        raise ValueError(bind)
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= LARGEST_PORT):
+        raise ValueError(bind)
+    return bare, int(port)
+
+
 def is_loopback(bind: str) -> bool:
-    """Whether only this machine can reach the address."""
-    return bind.startswith(LOOPBACK)
+    """Whether only this machine can reach the address; a name other than ``localhost`` may resolve to anything."""
+    host, _ = host_and_port(bind)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def require_token(name: str, bind: str, token: str) -> None:
@@ -179,25 +215,47 @@ def require_token(name: str, bind: str, token: str) -> None:
         raise SpecError([Problem(name, "a token for any bind but loopback", f"{bind} without one", hint)])
 
 
+def require_redis(settings: Settings) -> None:
+    """Refuse to start a process that has no Redis to speak to; one that does not answer is another matter.
+
+    Raises:
+        StoreUnavailable: there is no address.
+    """
+    if not settings.redis_url:
+        raise StoreUnavailable(
+            "redis_url: expected the address of Redis, found nothing - set REDIS_URL=redis://host:6379/0, "
+            "or use 'pointsman up', which brings its own"
+        )
+
+
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    names = (ENVIRONMENT_PREFIX + row.name.upper() for row in TABLE)
-    return {name[len(ENVIRONMENT_PREFIX) :].lower(): environ[name] for name in names if name in environ}
+    return {
+        name[len(ENVIRONMENT_PREFIX) :].lower(): value
+        for name, value in environ.items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+        and name not in OTHER_VARIABLES
+        and not OF_A_SERVICE.fullmatch(name)
+    }
 
 
-def _take(values: dict[str, Any], source: str, name: str, value: object, problems: list[Problem]) -> None:
-    row = ROWS.get(name)
+def _take(values: dict[str, Any], source: str, name: str, value: object) -> Problem | None:
+    """Take one value, or say what is wrong with it."""
+    row, path = ROWS.get(name), f"{source}.{name}"
     if row is None:
-        problems.append(Problem(f"{source}.{name}", "a known setting", repr(name), nearest(name, ROWS)))
-        return
+        return Problem(path, "a known setting", repr(name), nearest(name, ROWS))
+    if not isinstance(value, str | int):
+        found = "nothing" if value is None else f"a {'list' if isinstance(value, list) else 'mapping'}"
+        return Problem(path, "one value", found)
+    shown = "a value that is kept secret" if row.secret else repr(value)
+    if row.address:
+        try:
+            host_and_port(str(value))
+        except ValueError:
+            return Problem(path, f"HOST:PORT such as {row.default}", shown)
     if isinstance(row.default, str):
         values[name] = str(value)
-        return
-    try:
-        number = int(str(value))
-    except ValueError:
-        number = -1
-    if number < 0:
-        shown = "a value that is kept secret" if row.secret else repr(value)
-        problems.append(Problem(f"{source}.{name}", "a whole number of at least 0", shown))
-        return
-    values[name] = number
+        return None
+    if not str(value).isascii() or not str(value).isdigit() or len(str(value)) > 15:
+        return Problem(path, "a whole number of at least 0", shown)
+    values[name] = int(value)
+    return None

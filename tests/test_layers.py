@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "router.controller": {"floor", "router.store", "router.local.parent", "stats", "msgspec", "redis"},
     "router.cli": {
         "floor", "router.store", "router.local", "router.gateway", "router.api", "router.controller", "router.demo",
-        "click", "yaml",
+        "click",
     },
     "router.demo": {"floor", "router.local", "router.gateway", "router.cli", "rich", "sklearn", "numpy"},
 }  # fmt: skip

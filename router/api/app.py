@@ -6,6 +6,7 @@ here is waiting for Redis.
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from flask import Flask
@@ -14,7 +15,7 @@ from gunicorn.app.base import BaseApplication
 from router.api.factory import create_app
 from router.api.plane import EXTENSION
 from router.local.parent import die_with_parent
-from router.settings import Settings, require_token
+from router.settings import Settings, require_redis, require_token
 from router.store.connect import connect
 from router.store.secrets import load_secrets
 
@@ -47,7 +48,8 @@ class ApiApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no 
             "loglevel": self.settings.log_level,
             "proc_name": "pointsman-api",
             "control_socket_disable": True,
-            "post_fork": lambda arbiter, worker: die_with_parent(),
+            # What was acknowledged is stored, so a worker whose master was killed has nothing to wait for.
+            "post_fork": lambda arbiter, worker: die_with_parent(signal.SIGKILL),
             "worker_exit": lambda arbiter, worker: self.close(),
         }
 
@@ -70,7 +72,9 @@ def serve(settings: Settings) -> None:
 
     Raises:
         SpecError: it would listen to the world without a token.
+        StoreUnavailable: there is no address of Redis.
     """
     require_token("api_bind", settings.api_bind, settings.token)
+    require_redis(settings)
     load_secrets(settings)  # made before the fork: every process of this installation reads the same
     ApiApplication(settings).run()

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from router.api.bodies import Body, read_body
 from router.api.plane import Plane, plane
-from router.document import Document, load
-from router.errors import Problem, SpecError, StaleRevision
+from router.document import Document, load_all
+from router.errors import StaleRevision
 from router.experiment import parse_documents
 from router.flag import Flag
 from router.plan import Change as PlannedChange
@@ -49,7 +49,7 @@ def apply() -> Response:
     """Plan the files, and unless it is a dry run, do what the plan says."""
     body = read_body(ApplyBody)
     dry = request.args.get("dry_run", "0") not in ("", "0", "false")
-    documents = _documents(body.files)
+    documents = load_all((file.name, file.text) for file in body.files)
     for tried in range(WRITES_TRIED):
         try:
             return jsonify(_apply(plane(), body, documents, dry=dry))
@@ -69,9 +69,9 @@ def _apply(here: Plane, body: ApplyBody, documents: list[Document], *, dry: bool
     if not dry:
         _commit(here, live, plan, body.actor, body.reason)
     touched = {change.flag.route: change.flag for change in plan.changes if change.flag is not None}
-    revisions = {route: live.flags[route].revision for route in touched if route in live.flags}
-    if not dry:
-        revisions = {route: flag.revision for route, flag in touched.items()}
+    revisions = {route: flag.revision for route, flag in touched.items()}
+    if dry:  # what must still be so when this plan is applied; 0: no such route
+        revisions = {route: live.flags[route].revision if route in live.flags else 0 for route in touched}
     return {
         "changes": [change.document() for change in plan.changes],
         "text": plan.text(),
@@ -79,20 +79,6 @@ def _apply(here: Plane, body: ApplyBody, documents: list[Document], *, dry: bool
         "applied": not dry and not plan.empty,
         "revisions": revisions,
     }
-
-
-def _documents(files: list[File]) -> list[Document]:
-    """All documents of all files; the problems of every file at once."""
-    documents: list[Document] = []
-    problems: list[Problem] = []
-    for file in files:
-        try:
-            documents += load(file.text, file.name)
-        except SpecError as problem:
-            problems += problem.problems
-    if problems:
-        raise SpecError(problems)
-    return documents
 
 
 def _hold_to(live: Live, expected: Mapping[str, int], here: Plane) -> None:
@@ -110,9 +96,9 @@ def _hold_to(live: Live, expected: Mapping[str, int], here: Plane) -> None:
 def _flag_at(here: Plane, route: str, revision: int) -> dict[str, Any]:
     """The flag as it was at a revision, from the audit log; empty when the log no longer reaches so far."""
     for entry in here.store.audit(count=1000, route=route):
-        new = entry.get("new") or {}
-        if new.get("revision") == revision and "arms" in new:
-            return dict(new)
+        flag = entry.get("flag") or {}
+        if flag.get("revision") == revision:
+            return dict(flag)
     return {}
 
 

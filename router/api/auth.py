@@ -53,9 +53,8 @@ def _same_site() -> None:
     settings = plane().settings
     host = urlsplit(f"//{request.host}").hostname or ""
     known = {"localhost", "127.0.0.1", "::1", urlsplit(settings.api_url).hostname}
-    bind = settings.api_bind
     # Open to this machine only: a name of another site that resolves to it (DNS rebinding) is not a name of ours.
-    open_here = not settings.token and is_loopback(bind) and not bind.startswith("unix:")
+    open_here = not settings.token and is_loopback(settings.api_bind)
     if open_here and host not in known and not host.startswith("127."):
         raise Refused("foreign_host", f"host {host!r} is not a name of this API; set api_url to use it", 403)
     if request.method in ("GET", "HEAD", "OPTIONS"):

@@ -7,7 +7,7 @@ stored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from router.api.bodies import Body, read, read_json
 from router.api.outcome_log import Row
 from router.api.plane import Plane, plane
 from router.api.run_facts import RunFacts
-from router.errors import Problem, Refused, SpecError, UnknownName
+from router.errors import Problem, Refused, SpecError, nearest
 from router.events import CERTAIN, FIXED_POINT, UNKNOWN_TIME, key_digest, to_fixed
 from router.metric import KINDS
 
@@ -25,6 +25,20 @@ MOST = 10_000
 CLOCK_SKEW_MS = 60_000
 LONGEST_TEXT = 400
 LEAST_PROBABILITY = 1e-4  # a label that stands for more than ten thousand others tells about itself alone
+
+# Why an outcome is refused, as counted, and what was expected instead; a reason more is one row.
+REFUSALS: dict[str, str] = {
+    "malformed": "the id from a Pointsman-Decision field, as it came",
+    "unknown_key": "an id signed with a key that is known here",
+    "forged": "an id whose signature fits its content",
+    "unknown_run": "an id of a run that is known here",
+    "unknown_epoch": "an id of its run's epoch",
+    "unknown_arm": "an id of an arm of its run",
+    "expired": "an id within the window and grace of its run",
+    "unknown_experiment": "an experiment that exists",
+    "unknown_metric": "a metric that the experiment expects to be reported",
+    "undated": "'asked' or 'time', the time of the request that the report is about",
+}
 
 views = Blueprint("outcomes", __name__)
 
@@ -80,7 +94,7 @@ def take(plane: Plane, documents: list[Any], *, single: bool = False) -> dict[st
     for line, document in enumerate(documents):
         try:
             row = check(plane, document, "" if single else f"outcomes[{line}]")
-        except (SpecError, UnknownName, Refused) as problem:
+        except (SpecError, Refused) as problem:
             _count(plane, getattr(problem, "reason", problem.code))
             if single:
                 raise
@@ -116,7 +130,9 @@ def check(plane: Plane, document: object, path: str = "") -> Row | None:
             [Problem(path or "outcome", f"texts of 1 to {LONGEST_TEXT} characters", "another length")]
         )
     subject = (
-        _by_decision(plane, outcome, now) if outcome.decision is not None else _by_unit(plane, outcome, path)
+        _by_decision(plane, outcome, now, path)
+        if outcome.decision is not None
+        else _by_unit(plane, outcome, path)
     )
     if subject.facts is None or not subject.analysed:
         return None
@@ -124,11 +140,16 @@ def check(plane: Plane, document: object, path: str = "") -> Row | None:
     metric = facts.metrics.get(outcome.metric)
     own = [name for name, row in facts.metrics.items() if not row["builtin"]]
     if metric is None or metric["builtin"]:
-        raise UnknownName(f"metric of {facts.experiment}", outcome.metric, own)
+        raise _unknown("metric", outcome.metric, own, path)
     value = _value(metric, outcome.value, _at(path, "value"))
     probability = _probability(metric, outcome.probability, _at(path, "probability"))
     time = _time(outcome.time, now, _at(path, "time"))
     asked = _time(outcome.asked, now, _at(path, "asked"))
+    if subject.asked == UNKNOWN_TIME and asked is None and metric["absent"] == "missing":
+        # A report about a request, such as a correction, counts only when that request lay in the run.
+        if time is None:
+            raise _refused("undated", _at(path, "asked"), "neither")
+        asked = time
     if facts.final:
         return None
     # A key speaks for one unit and one metric: the same order number may carry a conversion and a revenue.
@@ -152,20 +173,37 @@ def _at(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _by_decision(plane: Plane, outcome: Outcome, now: int) -> Subject:
+def _refused(reason: str, path: str, found: str, hint: str = "") -> Refused:
+    return Refused(reason, status=422, problem=Problem(path, REFUSALS[reason], found, hint))
+
+
+def _unknown(kind: str, name: str, known: Iterable[str], path: str) -> Refused:
+    names = sorted(known)
+    hint = nearest(name, names) or (f"known: {', '.join(names[:10])}" if names else f"there is no {kind} yet")
+    return _refused(f"unknown_{kind}", _at(path, kind), repr(name), hint)
+
+
+def _by_decision(plane: Plane, outcome: Outcome, now: int, path: str) -> Subject:
+    where = _at(path, "decision")
     if outcome.experiment is not None or outcome.unit is not None:
         expected = "either 'decision', or 'experiment' and 'unit'"
-        raise SpecError([Problem("decision", expected, "both")])
-    decision = plane.signer.read(outcome.decision or "")
+        raise SpecError([Problem(where, expected, "both")])
+    try:
+        decision = plane.signer.read(outcome.decision or "")
+    except Refused as problem:
+        raise _refused(problem.reason, where, "another") from problem
     facts = plane.runs.by_run(decision.run) if decision.run else None
     if facts is None and decision.analysed:
-        raise Refused("unknown_run", f"decision: its run {decision.run} is not known here", 404)
+        raise _refused("unknown_run", where, f"run {decision.run!r}")
+    if facts is not None and decision.epoch != facts.epoch:
+        raise _refused("unknown_epoch", where, f"epoch {decision.epoch}")
+    if facts is not None and decision.arm_index >= facts.arms:
+        raise _refused("unknown_arm", where, f"arm number {decision.arm_index}")
     if facts is not None and now > decision.time + facts.ttl_ms:
         old = (now - decision.time) / 1000
-        message = (
-            f"decision: expected within {facts.ttl_ms / 1000:g} s (window and grace), found {old:.0f} s old"
+        raise _refused(
+            "expired", where, f"one {old:.0f} s old", f"reports count for {facts.ttl_ms / 1000:g} s"
         )
-        raise Refused("expired", message, 422)
     return Subject(facts, decision.unit, decision.time, decision.arm_index, decision.analysed)
 
 
@@ -177,7 +215,7 @@ def _by_unit(plane: Plane, outcome: Outcome, path: str) -> Subject:
         raise SpecError([Problem(path or "outcome", expected, found)])
     facts = plane.runs.by_experiment(outcome.experiment or "")
     if facts is None:
-        raise UnknownName("experiment", outcome.experiment or "", plane.store.live().latest)
+        raise _unknown("experiment", outcome.experiment or "", plane.store.live().latest, path)
     unit = plane.digest((outcome.unit or "").encode())
     return Subject(facts, unit, UNKNOWN_TIME, -1, analysed=True)
 

@@ -26,6 +26,7 @@ class RunFacts:
     run: str
     experiment: str
     epoch: int
+    arms: int
     final: bool
     ttl_ms: int
     metrics: Mapping[str, Mapping[str, Any]]
@@ -36,7 +37,8 @@ class RunFacts:
         metrics = {metric["name"]: metric for metric in run["spec"]["metrics"]}
         ttl = max((m["window_ms"] + m["grace_ms"] for m in metrics.values()), default=0)
         final = run["state"] in FINAL
-        return cls(run["run"], run["experiment"], run["epoch"], final, ttl, metrics)
+        arms = len(run["spec"]["lanes"])
+        return cls(run["run"], run["experiment"], run["epoch"], arms, final, ttl, metrics)
 
 
 class RunBook:

@@ -1,7 +1,7 @@
 """The command line: one word per act, the same exit codes for every command.
 
-0 yes (valid, healthy, promoted) - 1 no (invalid, refused, rolled back) - 2 trouble (usage, nobody answers, a crash)
-- 3 not decided. Answers go to stdout, progress and questions to stderr; ``--json`` gives one object instead of prose.
+0 yes (valid, healthy, promoted) - 1 no (invalid files, not allowed now, rolled back) - 2 trouble (usage, an unknown
+name, nobody answers, a crash) - 3 not decided. Answers go to stdout, progress and questions to stderr; ``--json`` gives one object instead of prose.
 
 Commands that read or steer experiments speak to the API over HTTP, as any other user would; only ``gateway``, ``api``,
 ``controller``, ``up``, ``demo`` and ``doctor`` start or look at processes. Each command's module is imported when the
@@ -18,13 +18,13 @@ from difflib import get_close_matches
 import click
 
 from router import __version__
-from router.cli.exits import NO, TROUBLE
+from router.cli.exits import TROUBLE, exit_of_problem
 from router.errors import PointsmanError, SpecError
 
 # The table of commands: name -> (module, what it does). A new command is one row and its function.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Everything real on this machine: watch one model promoted and one rolled back."),
-    "init": ("files", "Write a route and an experiment for your own two model servers."),
+    "init": ("init", "Write a route and an experiment for your own two model servers."),
     "up": ("processes", "Run gateway, API and controller on this machine until Ctrl-C."),
     "validate": ("files", "Check files; all problems at once, each with its line."),
     "plan": ("files", "Show what apply would change, and which traffic would move."),
@@ -94,19 +94,15 @@ def main(arguments: list[str] | None = None) -> None:
         result = pointsman.main(words, prog_name="pointsman", standalone_mode=False)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
-    except click.Abort:
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("pointsman: interrupted", err=True)
+        sys.exit(TROUBLE)
     except click.ClickException as problem:
         problem.show()
         sys.exit(TROUBLE)
-    except SpecError as problem:
-        click.echo(str(problem), err=True)
-        sys.exit(NO)
     except PointsmanError as problem:
-        click.echo(f"pointsman: {problem}", err=True)
-        sys.exit(NO if 400 <= problem.status < 500 and problem.status != 401 else TROUBLE)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        click.echo(str(problem) if isinstance(problem, SpecError) else f"pointsman: {problem}", err=True)
+        sys.exit(exit_of_problem(problem))
     except Exception as problem:  # noqa: BLE001 - the last door: a crash must not look like a 'no'
         if "--debug" in words:
             traceback.print_exc()

@@ -89,7 +89,7 @@ class Api:
         except (ValueError, KeyError, TypeError):
             error = {"message": f"the API at {self.address} answered {status}"}
         problems = error.get("problems")
-        if problems:
+        if problems and status == SpecError.status:
             raise SpecError(tuple(Problem(**problem) for problem in problems))
         raise ApiRefused(status, error)
 

@@ -10,7 +10,7 @@ import click
 
 from router.cli.exits import NO, YES
 from router.cli.processes import Stop
-from router.settings import Settings
+from router.settings import LARGEST_PORT, Settings
 
 FOLDER = Path(".pointsman") / "demo"
 SCENARIOS = ("story", "aa", "no-traffic", "redis-down", "srm", "silent-feedback")
@@ -21,7 +21,7 @@ SCENARIOS = ("story", "aa", "no-traffic", "redis-down", "srm", "silent-feedback"
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the simulated people.")
 @click.option(
     "--port",
-    type=click.IntRange(0, 65_535),
+    type=click.IntRange(0, LARGEST_PORT),
     default=8321,
     show_default=True,
     help="Of API and dashboard; the gateway's is one below; 0 takes free ones.",
@@ -36,7 +36,7 @@ def demo(headless: bool, seed: int, port: int, scenario: str) -> int:
     from router.demo.story import SCENARIOS as STORIES
 
     overrides = {"api_bind": f"127.0.0.1:{port}", "gateway_bind": f"127.0.0.1:{max(0, port - 1)}"}
-    settings = Settings.load(os.environ, {}, overrides)
+    settings = Settings.load(os.environ, None, overrides)
     stop = Stop()
     screen = Screen(plain=headless)
     try:

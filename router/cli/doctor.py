@@ -13,13 +13,14 @@ from pathlib import Path
 
 import click
 
-from router.cli.client import api_of
-from router.cli.exits import NO, YES
+from router.cli.client import Unreachable, api_of
+from router.cli.exits import NO, TROUBLE, YES
 from router.cli.files import api_option, json_option
 from router.errors import PointsmanError
-from router.settings import Settings
+from router.settings import Settings, host_and_port
 
 OLDEST_PYTHON = (3, 11)
+LONGEST_PROBE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +39,31 @@ def check_python() -> Check:
     )
 
 
-def check_redis() -> list[Check]:
-    """Which rung of the ladder is taken; a given server is also asked for an answer."""
-    from router.local.redis_server import find_redis
-    from router.store.connect import connect
+def check_redis(settings: Settings) -> Check:
+    """Which rung of the ladder is taken; a given server has answered, or is BAD."""
+    from router.local.redis_server import redis_of
 
+    begun = time.perf_counter()
     try:
-        choice = find_redis(os.environ)
+        choice = redis_of(settings)
     except PointsmanError as problem:
-        return [Check("redis", False, str(problem))]
-    checks = [Check("redis", True, f"{choice.rung}: {choice.reason} (version {choice.version})")]
-    if choice.url:
-        begun = time.perf_counter()
-        connect(choice.url).ping()
-        checks.append(
-            Check("redis latency", True, f"{(time.perf_counter() - begun) * 1e3:.1f} ms for a ping")
-        )
-    return checks
+        return Check("redis", False, str(problem))
+    took = f", answered in {(time.perf_counter() - begun) * 1e3:.1f} ms" if choice.url else ""
+    return Check("redis", True, f"{choice.rung}: {choice.reason} (version {choice.version}{took})")
 
 
 def check_ports(settings: Settings) -> list[Check]:
     """Whether the default addresses are free."""
     checks = []
     for name, bind in (("gateway", settings.gateway_bind), ("api", settings.api_bind)):
-        host, _, port = bind.rpartition(":")
-        with socket.socket() as probe:
-            taken = probe.connect_ex((host or "127.0.0.1", int(port))) == 0
+        host, port = host_and_port(bind)
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.settimeout(LONGEST_PROBE_S)
+            try:
+                taken = probe.connect_ex((host, port)) == 0
+            except OSError as problem:  # a name that resolves to nothing
+                checks.append(Check(f"{name} address", False, f"{bind}: {problem}"))
+                continue
         checks.append(Check(f"{name} address", None, f"{bind} {'answers: in use' if taken else 'is free'}"))
     return checks
 
@@ -80,12 +80,12 @@ def check_data_dir(settings: Settings) -> Check:
 
 
 def check_api(address: str | None) -> Check:
-    """Whether an API answers where the other commands would look for it."""
+    """Whether an API answers where the other commands would look for it; one that answers must answer well."""
     api = api_of(address)
     try:
         gateways = api.get("/v1/status").get("gateways", [])
     except PointsmanError as problem:
-        return Check("api", None, str(problem))
+        return Check("api", None if isinstance(problem, Unreachable) else False, str(problem))
     return Check("api", True, f"{api.address} answers; {len(gateways)} gateway workers alive")
 
 
@@ -93,11 +93,12 @@ def check_api(address: str | None) -> Check:
 @api_option
 @json_option
 def doctor(address: str | None, as_json: bool) -> int:
-    """Check this machine: Python, Redis, addresses, files."""
+    """Check this machine: Python, Redis, addresses, files. Exits 1 when something is BAD, 2 when a given Redis is."""
     settings = Settings.load(os.environ)
+    redis = check_redis(settings)
     checks = [
         check_python(),
-        *check_redis(),
+        redis,
         *check_ports(settings),
         check_data_dir(settings),
         check_api(address),
@@ -108,4 +109,6 @@ def doctor(address: str | None, as_json: bool) -> int:
         for check in checks:
             mark = {True: "ok", False: "BAD", None: "-"}[check.ok]
             click.echo(f"{mark:>3}  {check.name}: {check.found}")
+    if settings.redis_url and redis.ok is False:
+        return TROUBLE
     return NO if any(check.ok is False for check in checks) else YES

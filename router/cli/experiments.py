@@ -89,7 +89,9 @@ def _act(action: str, does: str) -> click.Command:
         before = api.get(f"/v1/experiments/{quote(experiment)}")
         if not yes:
             click.echo(f"{experiment} is {before['run']['state']}: {before['sentence']}", err=True)
-            click.confirm(f"{action} {experiment}?", abort=True, err=True)
+            if not click.confirm(f"{action} {experiment}?", err=True):
+                click.echo("nothing was done", err=True)
+                return NO
         answer = api.post(
             f"/v1/experiments/{quote(experiment)}/{action}", {"actor": getpass.getuser(), "reason": reason}
         )

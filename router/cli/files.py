@@ -1,18 +1,19 @@
-"""The commands that begin with a file: validate, plan, apply, init."""
+"""The commands that begin with a file: validate, plan, apply."""
 
 from __future__ import annotations
 
 import getpass
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from router.address import Address
-from router.cli.client import api_of
-from router.cli.exits import NO, YES
-from router.errors import PointsmanError, Problem, SpecError
+from router.cli.client import Api, api_of
+from router.cli.exits import NO, YES, InvalidFiles
+from router.errors import Problem, SpecError
 
 api_option = click.option("--api", "address", metavar="URL", help="Where the API is.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of prose.")
@@ -20,14 +21,23 @@ files_argument = click.argument("files", nargs=-1, required=True, type=click.Pat
 
 
 def read_files(files: tuple[Path, ...]) -> list[dict[str, str]]:
-    """Names and texts; a folder stands for the YAML files in it."""
-    paths: list[Path] = []
+    """Names and texts; a folder stands for the YAML files in it, without those that hold settings.
+
+    Raises:
+        SpecError: files that cannot be read, all of them at once, or no file at all.
+    """
+    paths: list[tuple[Path, bool]] = []
     for path in files:
-        paths += sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
+        inside = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else []
+        paths += [(found, True) for found in inside] if path.is_dir() else [(path, False)]
     texts, problems = [], []
-    for path in paths:
+    for path, found in paths:
         try:
-            texts.append({"name": str(path), "text": path.read_text(encoding="utf-8")})
+            text = path.read_text(encoding="utf-8")
+            if found and holds_settings(text):
+                click.echo(f"{path}: settings, not a route or an experiment; passed over", err=True)
+            else:
+                texts.append({"name": str(path), "text": text})
         except (OSError, UnicodeDecodeError) as problem:
             problems.append(
                 Problem(path="", expected="a readable YAML file", found=str(problem), file=str(path))
@@ -39,17 +49,29 @@ def read_files(files: tuple[Path, ...]) -> list[dict[str, str]]:
     return texts
 
 
+def holds_settings(text: str) -> bool:
+    """Whether a file begins with a setting; one that is no YAML does not, and is complained about elsewhere."""
+    from router.document import load
+    from router.settings import ROWS
+
+    try:
+        documents = load(text)
+    except SpecError:
+        return False
+    return bool(documents) and next(iter(documents[0].data), "") in ROWS
+
+
 @click.command()
 @files_argument
 @json_option
 def validate(files: tuple[Path, ...], as_json: bool) -> int:
     """Check files; all problems at once, each with its line."""
-    from router.document import load
+    from router.document import load_all
     from router.experiment import parse_documents
 
+    texts = read_files(files)
     try:
-        documents = [document for file in read_files(files) for document in load(file["text"], file["name"])]
-        routes, experiments = parse_documents(documents)
+        routes, experiments = parse_documents(load_all((file["name"], file["text"]) for file in texts))
     except SpecError as problem:
         click.echo(json.dumps(problem.detail()) if as_json else str(problem))
         return NO
@@ -60,10 +82,29 @@ def validate(files: tuple[Path, ...], as_json: bool) -> int:
     return YES
 
 
-def submit(address: str | None, files: tuple[Path, ...], reason: str, *, dry_run: bool) -> dict[str, Any]:
-    """Send the files to the API and return its plan."""
-    document = {"files": read_files(files), "actor": getpass.getuser(), "reason": reason}
-    answer: dict[str, Any] = api_of(address).post("/v1/apply?dry_run=1" if dry_run else "/v1/apply", document)
+def submit(
+    api: Api,
+    texts: list[dict[str, str]],
+    reason: str = "",
+    *,
+    dry_run: bool = False,
+    expected: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """Send files to the API and return its plan.
+
+    Raises:
+        InvalidFiles: they are not what they should be, or cannot be applied to what is live.
+    """
+    document = {
+        "files": texts,
+        "actor": getpass.getuser(),
+        "reason": reason,
+        "expected": dict(expected or {}),
+    }
+    try:
+        answer: dict[str, Any] = api.post("/v1/apply?dry_run=1" if dry_run else "/v1/apply", document)
+    except SpecError as problem:
+        raise InvalidFiles(problem.problems) from problem
     return answer
 
 
@@ -74,80 +115,60 @@ def submit(address: str | None, files: tuple[Path, ...], reason: str, *, dry_run
 @json_option
 def plan(files: tuple[Path, ...], exit_code: bool, address: str | None, as_json: bool) -> int:
     """Show what apply would change, and which traffic would move."""
-    answer = submit(address, files, "", dry_run=True)
+    answer = submit(api_of(address), read_files(files), dry_run=True)
     click.echo(json.dumps(answer) if as_json else answer["text"])
+    if answer["revisions"] and not as_json:
+        pairs = " ".join(f"--expect {route}={revision}" for route, revision in answer["revisions"].items())
+        click.echo(f"apply this plan and no other: pointsman apply {pairs} FILES…")
     pending = any(change["action"] != "nothing" for change in answer["changes"])
     return NO if exit_code and pending else YES
+
+
+def read_revisions(context: click.Context, option: click.Parameter, pairs: tuple[str, ...]) -> dict[str, int]:
+    """``ROUTE=REVISION`` options as a mapping."""
+    found = {}
+    for pair in pairs:
+        route, _, revision = pair.rpartition("=")
+        if not route or not (revision.isascii() and revision.isdigit()):
+            raise click.UsageError(f"--expect {pair}: expected ROUTE=REVISION")
+        found[route] = int(revision)
+    return found
 
 
 @click.command()
 @files_argument
 @click.option("--reason", default="", help="Kept in the audit log.")
 @click.option("--dry-run", is_flag=True, help="Plan only.")
+@click.option("--yes", is_flag=True, help="Do not ask; without a terminal nobody is asked.")
+@click.option(
+    "--expect",
+    "expected",
+    multiple=True,
+    metavar="ROUTE=REVISION",
+    callback=read_revisions,
+    help="Refuse when the route has another revision: what a plan has shown.",
+)
 @api_option
 @json_option
-def apply(files: tuple[Path, ...], reason: str, dry_run: bool, address: str | None, as_json: bool) -> int:
-    """Make the files true; starts new experiments."""
-    answer = submit(address, files, reason, dry_run=dry_run)
+def apply(
+    files: tuple[Path, ...],
+    reason: str,
+    dry_run: bool,
+    yes: bool,
+    expected: dict[str, int],
+    address: str | None,
+    as_json: bool,
+) -> int:
+    """Make the files true; starts new experiments. On a terminal it shows its plan and asks."""
+    api, texts = api_of(address), read_files(files)
+    answer = submit(api, texts, dry_run=True, expected=expected)
+    if not dry_run:
+        if not (yes or answer["empty"]) and sys.stdin.isatty():
+            click.echo(answer["text"], err=True)
+            if not click.confirm("apply this?", err=True):
+                click.echo("nothing was done", err=True)
+                return NO
+        # What was shown is what is done, or nothing: somebody else may have applied meanwhile.
+        answer = submit(api, texts, reason, expected=answer["revisions"] | expected)
     click.echo(json.dumps(answer) if as_json else answer["text"])
-    return YES
-
-
-ROUTE_TEMPLATE = """\
-# A route: which requests, which unit they belong to, which arms may serve them.
-# It outlives experiments; between them the default arm serves.
-route: {name}
-match: {{path: /}}
-unit: {{kind: person, from: [header:x-person, cookie:pm_unit], on_missing: control}}
-arms:
-  control: {{upstream: {control}}}
-  treatment: {{upstream: {treatment}}}
-default: control
-"""
-
-EXPERIMENT_TEMPLATE = """\
-# An experiment: what we want to learn about the treatment, and what we will do when we know.
-experiment: {name}-treatment
-route: {name}
-kind: canary                     # canary: shown to be not worse; ab: shown to be better
-control: control
-treatment: treatment
-goal: {{metric: corrected, kind: proportion, better: lower, mde: 2 pp, window: 1 h, grace: 1 min, absent: missing}}
-guardrails:
-  - {{metric: errors, margin: 1 pp}}               # built in: units with a failed request
-  - {{metric: slow, over: 300 ms, margin: 5 pp}}   # built in: units with a slow request
-ramp: [25%]                      # of traffic; everyone is enrolled, so your first request is analysed
-alpha: {{promote: 5%, harm: 1%}}
-deadline: 7 d
-"""
-
-
-@click.command()
-@click.option("--control", required=True, metavar="URL", help="The model server in production.")
-@click.option("--treatment", required=True, metavar="URL", help="The model server under test.")
-@click.option("--name", default="model", show_default=True, help="The route's name.")
-@click.option(
-    "--folder", type=click.Path(path_type=Path), default=Path("."), help="Where to write the two files."
-)
-def init(control: str, treatment: str, name: str, folder: Path) -> int:
-    """Write a route and an experiment for your own two model servers."""
-    for option, url in (("--control", control), ("--treatment", treatment)):
-        try:
-            Address.parse(url)
-        except ValueError:
-            raise click.UsageError(
-                f"{option}: expected a URL such as http://127.0.0.1:9001, found {url!r}"
-            ) from None
-    texts = {
-        folder / "route.yaml": ROUTE_TEMPLATE.format(name=name, control=control, treatment=treatment),
-        folder / "experiment.yaml": EXPERIMENT_TEMPLATE.format(name=name),
-    }
-    taken = [str(path) for path in texts if path.exists()]
-    if taken:
-        raise PointsmanError(f"{', '.join(taken)} already there: nothing was written; name another --folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
-        click.echo(f"wrote {path}")
-    click.echo(f"next: pointsman up {' '.join(str(path) for path in texts)}")
     return YES

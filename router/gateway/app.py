@@ -14,12 +14,11 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
-from router.errors import StoreUnavailable
 from router.gateway import losses
 from router.gateway.counters import Counters
 from router.gateway.worker import GatewayWorker
 from router.local.parent import die_with_parent
-from router.settings import Settings
+from router.settings import Settings, require_redis, require_token
 from router.store.secrets import Secrets, load_secrets
 
 COUNTERS = "counters-"
@@ -122,13 +121,10 @@ def serve(settings: Settings) -> None:
 
     Raises:
         StoreUnavailable: there is no address of Redis.
-        SpecError: a secret is malformed.
+        SpecError: it would listen to the world without a token, or a secret is malformed.
     """
-    if not settings.redis_url:
-        raise StoreUnavailable(
-            "redis_url: expected the address of Redis, found nothing - set REDIS_URL=redis://host:6379/0, "
-            "or use 'pointsman up', which brings its own"
-        )
+    require_token("gateway_bind", settings.gateway_bind, settings.token)
+    require_redis(settings)
     if os.environ.get("POINTSMAN_PARENT"):
         die_with_parent()
     sys.argv = sys.argv[:1]  # gunicorn would read our arguments as its own on a reload

@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from redis.exceptions import ResponseError
+
 from router.errors import StoreUnavailable
 from router.events import (
     ARM_MASK,
@@ -202,19 +204,29 @@ class Recorder:
     async def flush(self, now: int) -> None:
         """Send what waits, the oldest first; and a sign of life where nothing did for a second.
 
+        A run whose log Redis refuses keeps no other run waiting; a Redis that is silent is asked once.
+
         Raises:
             StoreUnavailable: Redis gave no good answer; everything unsent stays.
         """
+        refused: StoreUnavailable | None = None
         for buffer in list(self._buffers.values()):
             while entry := self._next(buffer, now):
                 try:
                     await self._log.append(buffer.run, entry)
-                except StoreUnavailable:
+                except StoreUnavailable as problem:
                     self._failed.n += 1
-                    raise
+                    if not isinstance(problem.__cause__, ResponseError):
+                        raise
+                    refused = problem
+                    break
                 self._acknowledged(buffer, entry, now)
-            if not (buffer.live or buffer.in_flight or buffer.blocks or any(buffer.dropped)):
+            if buffer.travelling is None and not (
+                buffer.live or buffer.in_flight or buffer.blocks or any(buffer.dropped)
+            ):
                 self._retire(buffer)
+        if refused is not None:
+            raise refused
 
     def _next(self, buffer: RunBuffer, now: int) -> Entry | None:
         """The entry to send now, if there is one; from here on its rows are in doubt."""

@@ -30,7 +30,7 @@ def die_with_me(signum: int = signal.SIGTERM) -> Callable[[], None]:
 def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
     """``preferred`` when it is free, else another that is."""
     for port in (preferred, 0):
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
@@ -60,7 +60,7 @@ class ProcessGroup:
                 stdout=log if stdout is None else stdout,
                 stderr=log,
                 text=True,
-                preexec_fn=die_with_me(),
+                preexec_fn=die_with_me(signal.SIGKILL),  # a role that has something to put away asks for TERM
             )
         self.children[name] = child
         return child

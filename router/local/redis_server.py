@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import re
 import shutil
 import signal
@@ -24,6 +25,7 @@ import redis
 
 from router.errors import StoreUnavailable
 from router.local.processes import die_with_me
+from router.settings import Settings
 from router.store.connect import connect, reachable
 
 OLDEST = (6, 2)
@@ -49,8 +51,27 @@ class RedisChoice:
 
 
 def masked(url: str) -> str:
-    """The address without its password."""
-    return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", url)
+    """The address without its password, whether that stands before the host or in the query; also of a malformed one."""
+    scheme, slashes, rest = url.partition("://") if "://" in url else ("", "", url)
+    account, at, place = rest.rpartition("@")
+    user = re.split("[:?]", account)[0]
+    if user != account:
+        account = user + ":***"
+    host, mark, query = place.partition("?")
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    shown = "&".join(
+        name + equals + ("***" if "pass" in name.lower() else value) for name, equals, value in pairs
+    )
+    return scheme + slashes + account + at + host + mark + shown
+
+
+def redis_of(settings: Settings) -> RedisChoice:
+    """The rung for these settings, which have read ``REDIS_URL`` themselves.
+
+    Raises:
+        StoreUnavailable: as ``find_redis``.
+    """
+    return find_redis({**os.environ, "REDIS_URL": settings.redis_url})
 
 
 def find_redis(environ: Mapping[str, str]) -> RedisChoice:
@@ -77,7 +98,10 @@ def _version_of(url: str) -> str:
     try:
         with contextlib.closing(connect(url)) as client:
             info: Any = client.info("server")
-    except (redis.RedisError, OSError, ValueError) as problem:
+    except ValueError:  # its text may quote a part of the password
+        expected = "redis://[USER:PASSWORD@]HOST:PORT/DB, rediss://… or unix://PATH"
+        raise StoreUnavailable(f"REDIS_URL {masked(url)}: expected {expected}") from None
+    except (redis.RedisError, OSError) as problem:
         raise StoreUnavailable(
             f"REDIS_URL {masked(url)} does not answer: {problem}; start that server, or unset REDIS_URL to use one of ours"
         ) from problem

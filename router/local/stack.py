@@ -21,8 +21,8 @@ from typing import Any
 
 from router.errors import PointsmanError, StoreUnavailable
 from router.local.processes import ProcessGroup, free_port
-from router.local.redis_server import RedisChoice, RedisServer, find_redis
-from router.settings import Settings
+from router.local.redis_server import RedisChoice, RedisServer, redis_of
+from router.settings import Settings, host_and_port
 
 READY_WITHIN_S = 30.0
 UP_FILE = Path(".pointsman") / "up.json"
@@ -40,18 +40,18 @@ class Stack:
         self.group = ProcessGroup(folder / "logs")
         self.notes: list[str] = []
         self.server: RedisServer | None = None
-        self.choice: RedisChoice = find_redis({**os.environ, **_given(settings)})
+        self.choice: RedisChoice = redis_of(settings)
         self.settings = self._with_ports(settings)
 
     def _with_ports(self, settings: Settings) -> Settings:
         """Take other ports where the wanted ones are busy, and say so."""
         binds: dict[str, Any] = {}
         for name in ("gateway_bind", "api_bind"):
-            host, _, wanted = getattr(settings, name).rpartition(":")
-            port = free_port(int(wanted), host)
-            if str(port) != wanted and wanted != "0":
+            host, wanted = host_and_port(getattr(settings, name))
+            port = free_port(wanted, host)
+            if port != wanted and wanted:
                 self.notes.append(f"port {wanted} is busy: {name.removesuffix('_bind')} takes {port}")
-            binds[name] = f"{host}:{port}"
+            binds[name] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         redis_url = self.choice.url
         prefix = settings.prefix
         if self.choice.url:
@@ -144,10 +144,6 @@ class Stack:
     ) -> None:
         """Stop all."""
         self.stop()
-
-
-def _given(settings: Settings) -> dict[str, str]:
-    return {"REDIS_URL": settings.redis_url} if settings.redis_url else {}
 
 
 def _owner() -> int:

@@ -126,6 +126,8 @@ class FlagStore:
         """
         keys, flag, run, ended = self._keys, change.flag, change.run, change.superseded
         audit = dict(change.audit)
+        if audit and flag is not None:
+            audit["flag"] = flag.document()  # whoever writes: every revision can be read back and compared
         arguments: list[Any] = [
             flag.route if flag else "",
             flag.revision - 1 if flag else 0,

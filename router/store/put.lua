@@ -9,6 +9,9 @@ for i, kind in ipairs({'hash', 'hash', 'hash', 'hash', 'hash', 'stream', 'string
   local found = redis.call('TYPE', KEYS[i])['ok']
   if found ~= 'none' and found ~= kind then return {'WRONGTYPE', KEYS[i], found} end
 end
+for i = 1, #ARGV do
+  if #ARGV[i] > 4194304 then return {'TOOLARGE', tostring(i), tostring(#ARGV[i])} end
+end
 if ARGV[8] ~= '' and ARGV[8] ~= (redis.call('GET', KEYS[7]) or '') then return {'FENCED'} end
 if route ~= '' then
   local found = tonumber(redis.call('HGET', KEYS[2], route) or '0')

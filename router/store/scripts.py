@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from router.errors import Fenced, StoreUnavailable
+from router.errors import Fenced, Problem, SpecError, StoreUnavailable
 from router.store.connect import reachable, server_version
 
 ALLOW_OOM = "#!lua flags=allow-oom\n"
@@ -32,6 +32,7 @@ class Script:
         Raises:
             StoreUnavailable: Redis does not answer, or a key holds something of another type.
             Fenced: a newer leader exists.
+            SpecError: a value is too large; nothing was written.
         """
         with reachable(self._name):
             if self._script is None:
@@ -42,6 +43,9 @@ class Script:
             raise StoreUnavailable(
                 f"{self._name}: key {key} holds a {found}: somebody else writes below our prefix"
             )
+        if isinstance(answer, list) and answer[0] == b"TOOLARGE":
+            found = f"argument {answer[1].decode()} of {int(answer[2]):,}"
+            raise SpecError([Problem(self._name, "values of at most 4 MiB", found, "nothing was written")])
         if isinstance(answer, list) and answer[0] == b"FENCED":
             raise Fenced(f"{self._name}: a newer leader has taken over; nothing was written")
         return answer

@@ -50,14 +50,81 @@ def test_an_outcome_by_decision_id_is_stored_before_it_is_acknowledged(started: 
 
 
 def test_an_outcome_by_unit_needs_a_key_and_says_so(started: Desk) -> None:
-    body = {"experiment": "digits-v2", "unit": "ana", "metric": GOAL, "value": True}
+    body = {
+        "experiment": "digits-v2",
+        "unit": "ana",
+        "metric": GOAL,
+        "value": True,
+        "asked": 1_700_000_000_000,
+    }
     answer = post(started, body)
     assert answer.status_code == 422
     assert "'experiment', 'unit' and 'key'" in answer.json["error"]["message"]
     assert post(started, {**body, "key": "order-1"}).status_code == 202
     (entry,) = entries(started)
-    assert (entry.outcomes.arm[0], entry.outcomes.asked[0]) == (-1, -1)
+    assert (entry.outcomes.arm[0], entry.outcomes.asked[0]) == (-1, 1_700_000_000_000)
     assert entry.outcomes.unit[0] == started.plane.digest(b"ana")
+
+
+def test_by_unit_a_report_about_a_request_names_its_time(desk: Desk) -> None:
+    """A correction of an answer from before the run must not count; what a unit does by itself needs no request."""
+    bought = "guardrails:\n  - {metric: bought, kind: proportion, better: higher, margin: 2 pp, absent: zero}"
+    assert desk.apply(desk.route, desk.file.replace("guardrails:", bought)).status_code == 200
+    body = {"experiment": "digits-v2", "unit": "ana", "metric": GOAL, "value": 1, "key": "k"}
+    answer = post(desk, body)
+    assert (answer.status_code, answer.json["error"]["reason"]) == (422, "undated")
+    assert answer.json["error"]["problems"][0]["path"] == "asked"
+    assert post(desk, {**body, "time": 1_700_000_000_000}).status_code == 202
+    assert post(desk, {**body, "time": 1_700_000_000_000, "asked": 1_600_000_000_000}).status_code == 202
+    assert post(desk, {**body, "metric": "bought"}).status_code == 202
+    asked = [asked for entry in entries(desk) for asked in entry.outcomes.asked]
+    assert asked == [1_700_000_000_000, 1_600_000_000_000, -1]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "path"),
+    [
+        ({"decision": "AAAA"}, "malformed", "decision"),
+        ({"metric": "corected"}, "unknown_metric", "metric"),
+        ({"metric": "errors"}, "unknown_metric", "metric"),
+        (
+            {"decision": None, "experiment": "nosuch", "unit": "u", "key": "k"},
+            "unknown_experiment",
+            "experiment",
+        ),
+    ],
+)
+def test_a_refusal_names_its_path_and_is_counted(
+    started: Desk, change: dict[str, Any], reason: str, path: str
+) -> None:
+    outcome = {"decision": started.sign("digits-v2"), "metric": GOAL, "value": 1} | change
+    for body, prefix in ((outcome, ""), ([outcome], "outcomes[0].")):
+        answer = post(started, body)
+        error = answer.json["refused"][0]["error"] if prefix else answer.json["error"]
+        assert (answer.status_code, error["reason"]) == (202 if prefix else 422, reason)
+        assert [problem["path"] for problem in error["problems"]] == [prefix + path]
+        assert error["message"].startswith(f"{prefix}{path}: expected ")
+    assert f'pointsman_outcomes_total{{result="{reason}"}} 2.0' in started.http.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("run", "epoch", "arm", "reason"),
+    [
+        ("digits-v2.9", 1, 1, "unknown_run"),
+        ("digits-v2.1", 2, 1, "unknown_epoch"),
+        ("digits-v2.1", 1, 2, "unknown_arm"),
+        ("digits-v2.1", 1, 127, "unknown_arm"),
+    ],
+)
+def test_an_id_that_fits_no_run_is_refused(
+    started: Desk, run: str, epoch: int, arm: int, reason: str
+) -> None:
+    plane = started.plane
+    decision = plane.signer.sign(run.encode(), epoch, 3, arm, True, 7, plane.now(), 1).decode()
+    answer = post(started, {"decision": decision, "metric": GOAL, "value": 1})
+    assert (answer.status_code, answer.json["error"]["reason"]) == (422, reason)
+    assert answer.json["error"]["problems"][0]["path"] == "decision"
+    assert entries(started) == []
 
 
 def test_a_repeated_outcome_has_the_same_key_and_another_metric_has_another(started: Desk) -> None:
@@ -157,13 +224,13 @@ def test_a_time_is_milliseconds_or_iso_8601_with_its_zone(started: Desk, time: o
         (b"[" * 100_000, 422, "expected JSON"),
         (
             b'{"experiment": "digits-v3x", "unit": "u", "key": "k", "metric": "corrected", "value": 1}',
-            404,
-            "digits-v3",
+            422,
+            "experiment: expected an experiment that exists, found 'digits-v3x' - did you mean 'digits-v3'?",
         ),
         (
             b'{"experiment": "digits-v3", "unit": "u", "key": "k", "metric": "errors", "value": 1}',
-            404,
-            "corrected",
+            422,
+            "metric: expected a metric that the experiment expects to be reported, found 'errors' - known: corrected",
         ),
         (
             b'{"experiment": "digits-v3", "unit": "", "key": "k", "metric": "corrected", "value": 1}',

@@ -1,0 +1,160 @@
+"""Every command ends with 0 yes, 1 no, 2 trouble or 3 not decided: one row per command and outcome."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from router.cli import COMMANDS
+from router.cli.exits import NO, NOT_DECIDED, TROUBLE, YES
+from tests.cli.conftest import Ask
+from tests.cli.live import Up, start
+
+NOBODY = "http://127.0.0.1:1"
+DEAD = {"REDIS_URL": "redis://127.0.0.1:1/0"}
+ROUTE = "route: r\nunit: {kind: person, from: [request]}\narms: {v1: {upstream: 'http://127.0.0.1:1'}}\ndefault: v1\n"
+INIT = "init --control http://127.0.0.1:9001 --treatment http://127.0.0.1:9002"
+
+# command line, exit code, a part of what it says. Nothing of this needs a running process.
+ALONE = [
+    ("version", YES, "pointsman "),
+    ("--help", YES, "Exit codes"),
+    ("vresion", TROUBLE, "did you mean 'version'?"),
+    ("version --loud", TROUBLE, "--loud"),
+    ("validate good.yaml", YES, "valid: 1 routes"),
+    ("validate bad.yaml", NO, "bad.yaml:5:1"),
+    ("validate bad.yaml bad2.yaml", NO, "bad2.yaml:1"),
+    ("validate none.yaml", TROUBLE, "none.yaml"),
+    ("validate", TROUBLE, "FILES"),
+    ("plan none.yaml", TROUBLE, "none.yaml"),
+    ("apply none.yaml", TROUBLE, "none.yaml"),
+    (f"plan good.yaml --api {NOBODY}", TROUBLE, "no API at"),
+    (f"apply good.yaml --api {NOBODY}", TROUBLE, "no API at"),
+    (f"status --api {NOBODY}", TROUBLE, "no API at"),
+    (f"verdict e --api {NOBODY}", TROUBLE, "no API at"),
+    (f"history e --api {NOBODY}", TROUBLE, "no API at"),
+    (f"promote e --reason r --yes --api {NOBODY}", TROUBLE, "no API at"),
+    (f"rollback e --reason r --yes --api {NOBODY}", TROUBLE, "no API at"),
+    (f"pause e --reason r --yes --api {NOBODY}", TROUBLE, "no API at"),
+    (f"resume e --reason r --yes --api {NOBODY}", TROUBLE, "no API at"),
+    (f"explain --unit u --api {NOBODY}", TROUBLE, "no API at"),
+    ("promote e", TROUBLE, "--reason"),
+    (INIT, YES, "wrote route.yaml"),
+    ("init --control here --treatment there", TROUBLE, "--control: expected a URL"),
+    (INIT + " --folder taken", TROUBLE, "nothing was written"),
+    ("doctor", YES, "redis"),
+    ("demo --port 0", TROUBLE, "--port"),
+    ("demo --port 70000", TROUBLE, "--port"),
+    ("demo --scenario none", TROUBLE, "--scenario"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "code", "text"), ALONE, ids=[row[0] for row in ALONE])
+def test_alone(ask: Ask, tmp_path: Path, line: str, code: int, text: str) -> None:
+    (tmp_path / "good.yaml").write_text(ROUTE)
+    (tmp_path / "bad.yaml").write_text(ROUTE + "colour: red\n")
+    (tmp_path / "bad2.yaml").write_text("route: r2\nrout: x\n")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "route.yaml").write_text("mine")
+    said = ask(*line.split())
+    assert (said.code, text in said.out + said.err) == (code, True), said
+    assert (tmp_path / "taken" / "route.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["gateway", "api", "controller", "up"])
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("--set coluor=red", "coluor"),
+        ("--set colour", "NAME=VALUE"),
+        ("--set gateway_workers=many", "flags.gateway_workers: expected a whole number"),
+        ("--set gateway_bind=foo", "flags.gateway_bind: expected HOST:PORT"),
+        ("--settings none.yaml", "none.yaml"),
+    ],
+)
+def test_a_bad_setting_is_trouble(ask: Ask, command: str, words: str, text: str) -> None:
+    said = ask(command, *words.split())
+    assert (said.code, text in said.err) == (TROUBLE, True), said
+
+
+@pytest.mark.parametrize("command", ["gateway", "api", "controller"])
+def test_a_role_without_a_redis_is_trouble_before_it_listens(ask: Ask, command: str) -> None:
+    said = ask(command)
+    assert (said.code, "REDIS_URL" in said.err) == (TROUBLE, True), said
+
+
+@pytest.mark.parametrize("command", ["up", "doctor"])
+def test_a_given_redis_that_does_not_answer_is_trouble(ask: Ask, command: str) -> None:
+    said = ask(command, environ=DEAD)
+    assert said.code == TROUBLE
+    assert "redis://127.0.0.1:1/0 does not answer" in said.out + said.err
+    assert "unset REDIS_URL" in said.out + said.err
+
+
+def test_a_busy_port_is_trouble(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        roles = [start(role, "--bind", bind, folder=tmp_path, **DEAD) for role in ("gateway", "api")]
+        for role in roles:
+            _, err = role.communicate(timeout=20)
+            assert (role.returncode, "in use" in err) == (TROUBLE, True), err
+
+
+# On a running `up`, in this order: who, what, then what follows from it.
+LIVE = [
+    ("status", YES, "open-treatment"),
+    ("status open-treatment", NOT_DECIDED, "open-treatment"),
+    ("status nosuch", TROUBLE, "no experiment named 'nosuch'"),
+    ("verdict open-treatment", NOT_DECIDED, "inconclusive"),
+    ("verdict open-treatmnet", TROUBLE, "did you mean 'open-treatment'?"),
+    ("history open-treatment", YES, "pointsman up"),
+    ("history nosuch", TROUBLE, "no experiment"),
+    ("explain --unit ana", YES, "unit 'ana' gets arm"),
+    ("explain --unit ana --route open", YES, "open: unit 'ana'"),
+    ("explain --unit ana -e open-treatment", YES, "open: unit 'ana'"),
+    ("explain --unit ana --route nope", TROUBLE, "no route named 'nope'"),
+    ("explain --unit ana -e nope", TROUBLE, "no experiment named 'nope'"),
+    ("resume open-treatment --reason r --yes", NO, "cannot resume"),
+    ("pause open-treatment --reason r", NO, "nothing was done"),
+    ("pause open-treatment --reason r --yes", YES, ""),
+    ("resume open-treatment --reason r --yes", YES, ""),
+    ("pause nosuch --reason r --yes", TROUBLE, "no experiment"),
+    ("promote good-treatment --reason r --yes", YES, ""),
+    ("verdict good-treatment", YES, "PROMOTED"),
+    ("status good-treatment", YES, "promoted"),
+    ("promote good-treatment --reason r --yes", NO, "cannot promote"),
+    ("rollback bad-treatment --reason r --yes", YES, ""),
+    ("verdict bad-treatment", NO, "ROLLED"),
+    ("status bad-treatment", NO, "rolled_back"),
+    ("plan good", YES, "file behind"),
+    ("plan --exit-code good", YES, "nothing"),
+    ("plan --exit-code more.yaml", NO, "create"),
+    ("plan bad.yaml", NO, "colour"),
+    ("apply bad.yaml", NO, "colour"),
+    ("apply --dry-run more.yaml", YES, "create"),
+    ("apply more.yaml", YES, "create"),
+    ("apply more.yaml", YES, "nothing"),
+    ("apply more.yaml --expect more=7", NO, "expected revision 7, found 1"),
+    ("apply more.yaml --expect more", TROUBLE, "ROUTE=REVISION"),
+    ("doctor", YES, "gateway workers alive"),
+]
+
+
+def test_on_a_running_system_every_command_ends_as_it_says(
+    ask: Ask, up: Up, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(up.folder)  # where `up` left its address
+    (up.folder / "more.yaml").write_text(ROUTE.replace("route: r\n", "route: more\nmatch: {path: /more}\n"))
+    (up.folder / "bad.yaml").write_text(ROUTE + "colour: red\n")
+    for line, code, text in LIVE:
+        said = ask(*line.split(), typed="n\n")
+        assert (line, said.code, text in said.out + said.err) == (line, code, True), said
+
+
+def test_no_command_is_left_out() -> None:
+    rows = [*(row[0] for row in (*ALONE, *LIVE)), "gateway", "api", "controller", "up"]
+    assert set(COMMANDS) <= {row.split()[0] for row in rows}
