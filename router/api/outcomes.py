@@ -144,29 +144,25 @@ def check(plane: Plane, document: object, path: str = "") -> Row | None:
     value = _value(metric, outcome.value, _at(path, "value"))
     probability = _probability(metric, outcome.probability, _at(path, "probability"))
     time = _time(outcome.time, now, _at(path, "time"))
-    asked = _time(outcome.asked, now, _at(path, "asked"))
-    if subject.asked == UNKNOWN_TIME and asked is None and metric["absent"] == "missing":
-        # A report about a request, such as a correction, counts only when that request lay in the run.
-        if time is None:
-            raise _refused("undated", _at(path, "asked"), "neither")
-        asked = time
+    asked = _asked(outcome, subject, metric, time, now, path)
     if facts.final:
         return None
     # A key speaks for one unit and one metric: the same order number may carry a conversion and a revenue.
     key = key_digest(f"{subject.unit}|{outcome.metric}|{outcome.key or outcome.decision}")
-    asked_ms = subject.asked if asked is None else asked
-    return Row(
-        facts.run,
-        facts.epoch,
-        subject.unit,
-        outcome.metric,
-        value,
-        time,
-        asked_ms,
-        key,
-        subject.arm,
-        probability,
-    )
+    about = (facts.run, facts.epoch, subject.unit, outcome.metric)
+    return Row(*about, value, time, asked, key, subject.arm, probability)
+
+
+def _asked(
+    outcome: Outcome, subject: Subject, metric: Mapping[str, Any], time: int | None, now: int, path: str
+) -> int:
+    """The time of the request that a report is about; a correction counts only when that lay in the run."""
+    asked = _time(outcome.asked, now, _at(path, "asked"))
+    if asked is not None or subject.asked != UNKNOWN_TIME or metric["absent"] != "missing":
+        return subject.asked if asked is None else asked
+    if time is None:
+        raise _refused("undated", _at(path, "asked"), "neither")
+    return time
 
 
 def _at(path: str, name: str) -> str:

@@ -35,9 +35,9 @@ def test_what_init_writes_is_valid(ask: Ask, url: str, name: str) -> None:
         (CONTROL, "my model", "routes.my model.route: expected a name"),
         (CONTROL, "null", "route"),
         (CONTROL, "a\nb", "expected a name"),
-        ("http://h/#x", "model", "arms.treatment.upstream: expected an address"),
-        ("http://h/a b", "model", "arms.treatment.upstream: expected an address"),
-        ("http://u:p@h", "model", "arms.treatment.upstream"),
+        ("http://h/#x", "model", "--treatment: expected a URL"),
+        ("http://h/a b", "model", "--treatment: expected a URL"),
+        ("http://u:p@h", "model", "--treatment: expected a URL"),
         ("here", "model", "--treatment: expected a URL"),
     ],
 )

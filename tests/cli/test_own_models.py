@@ -35,7 +35,7 @@ def test_from_nothing_to_a_verdict(ask: Ask, models: Models, tmp_path: Path) -> 
     assert said.code == YES
     assert said.out.endswith("next: pointsman up route.yaml experiment.yaml\n")
     with Up(tmp_path, ("route.yaml", "experiment.yaml")) as running:
-        assert written(tmp_path) == running.addresses
+        assert written(tmp_path).items() >= running.addresses.items()
         gateway, api = running.addresses["gateway"], running.addresses["api"]
         # The very first request is analysed: `up` has waited for the treatment, and everyone is enrolled.
         fields, body = http(f"{gateway}/your/path", {"your": "request"}, X_Person="anna")
