@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -86,3 +87,15 @@ def batches(first: float, total: float, looks: int) -> Whole:
 def rows_of(*arrays: npt.NDArray[Any]) -> list[list[Any]]:
     """Each array flattened to Python numbers, for functions of scalars."""
     return [array.ravel().tolist() for array in arrays]
+
+
+def each(function: Callable[..., float], *arrays: npt.NDArray[Any]) -> Float:
+    """A function of scalars over arrays of one shape."""
+    found = [function(*row) for row in zip(*rows_of(*arrays), strict=True)]
+    return np.array(found).reshape(arrays[0].shape)
+
+
+def first(reached: npt.NDArray[np.bool_]) -> tuple[Whole, npt.NDArray[np.bool_]]:
+    """Of each replication, the first look that has it (the last look where none has), and whether any has."""
+    any_look = reached.any(axis=1)
+    return np.where(any_look, reached.argmax(axis=1), reached.shape[1] - 1), any_look
