@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from router.bucketing import PPM
 from router.document import Document
 from router.errors import Problem, SpecError, nearest
-from router.quantity import percent_ppm, plain, points, whole
+from router.quantity import error_rate_ppm, percent_ppm, plain, points, whole
 from router.ramp import DEFAULT_RAMPS, STEP_TIME_MS, STEP_UNITS, coverage_of
 from router.route import Duration, Name, Route, Strict, problems_of, reads, wrong
 
@@ -34,6 +34,7 @@ BUILT_IN: dict[str, tuple[str, str, bool]] = {
 _T = TypeVar("_T")
 
 Percent = Annotated[int, reads(percent_ppm)]
+ErrorRate = Annotated[int, reads(error_rate_ppm)]
 Whole = Annotated[int, reads(whole)]
 Kind = Literal["proportion", "rare_proportion", "ratio", "mean"]
 
@@ -126,8 +127,8 @@ class Step(Strict):
 class Alpha(Strict):
     """The error rates of promotion and of harm."""
 
-    promote: Percent | None = None
-    harm: Percent | None = None
+    promote: ErrorRate | None = None
+    harm: ErrorRate | None = None
 
 
 class Experiment(Strict):

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stats import evalues, intervals
-from stats.estimates import proportion_difference
+from stats import evalues, grid, normal, proportions, rare, srm
+from stats.strata import gather
 
 ALPHA_SRM = 0.001
 LOSS_LIMIT = 0.01
@@ -55,7 +55,7 @@ class Checked:
 
 
 def check(
-    health: Health, exposed: Sequence[Pair], share: float, srm: float, arms: tuple[str, str]
+    health: Health, exposed: Sequence[Pair], share: float, seen: float, arms: tuple[str, str]
 ) -> Checked:
     """Weigh the telemetry of a run.
 
@@ -63,10 +63,10 @@ def check(
         health: what the fold knows.
         exposed: units of (control, treatment) of each stratum.
         share: of the treatment in both arms' lanes, within (0, 1).
-        srm: the running maximum of the mismatch's log e so far; it stays until a new epoch.
+        seen: the running maximum of the mismatch's log e so far; it stays until a new epoch.
         arms: names of control and treatment.
     """
-    ratio, problems, srm = _arrivals(exposed, share, srm, arms)
+    ratio, problems, highest = _arrivals(exposed, share, seen, arms)
     loss, lost_problems = _loss(health)
     problems += lost_problems
     if health.lag_ms is None or health.lag_ms > health.lag_limit_ms:
@@ -82,14 +82,14 @@ def check(
         "silent": None if health.silent is None else list(health.silent),
         "counts": dict(health.counts),
     }
-    return Checked(document, tuple(problems), srm)
+    return Checked(document, tuple(problems), highest)
 
 
 def _arrivals(
-    exposed: Sequence[Pair], share: float, srm: float, arms: tuple[str, str]
+    exposed: Sequence[Pair], share: float, seen: float, arms: tuple[str, str]
 ) -> tuple[dict[str, Any], list[str], float]:
     shares = (1 - share, share)
-    log_e = max(srm, evalues.srm([(pair, shares) for pair in exposed]))
+    log_e = max(seen, srm.log_evalue([(pair, shares) for pair in exposed]))
     totals = tuple(sum(pair[arm] for pair in exposed) for arm in (0, 1))
     threshold = math.log(1 / ALPHA_SRM)
     problems = []
@@ -129,7 +129,7 @@ def _unequal(sent: Pair, lost: Pair) -> bool:
     if min(totals) == 0:
         return False
     shares = [total / sum(totals) for total in totals]
-    return evalues.srm([(lost, shares)], LOSS_CONCENTRATION) >= math.log(LOSS_UNEQUAL_E)
+    return srm.log_evalue([(lost, shares)], LOSS_CONCENTRATION) >= math.log(LOSS_UNEQUAL_E)
 
 
 def reporting(strata: Sequence[tuple[Pair, Pair]]) -> dict[str, Any]:
@@ -139,17 +139,13 @@ def reporting(strata: Sequence[tuple[Pair, Pair]]) -> dict[str, Any]:
         strata: of each stratum, (units with a closed window, of them with any report) of control and of treatment.
 
     Returns:
-        ``log_e``: two-sided, the normal mixture of METHODS 1.0 with a standard deviation of 10 pp, shows a difference.
+        ``log_e``: two-sided, the normal mixture of ``stats.normal`` with a standard deviation of 10 pp, shows a difference.
         ``log_e_equal``: the lesser of two one-sided proofs that the difference is below 10 pp; each averages the gated
         grid with two exact rules, since a difference of 10 pp needs one arm to report, and the other to be silent, in
         at least 10 % of its units.
     """
-    a = b = 0.0
-    for (n0, x0), (n1, x1) in strata:
-        estimate = proportion_difference(n0, x0, n1, x1)
-        if estimate is not None and estimate.open:
-            a += estimate.information
-            b += estimate.information * estimate.effect
+    found = gather([proportions.difference(n0, x0, n1, x1) for (n0, x0), (n1, x1) in strata])
+    a, b = found.a, found.b
     closed = [sum(pair[arm][0] for pair in strata) for arm in (0, 1)]
     reports = [sum(pair[arm][1] for pair in strata) for arm in (0, 1)]
     silent = [n - x for n, x in zip(closed, reports, strict=True)]
@@ -161,17 +157,17 @@ def reporting(strata: Sequence[tuple[Pair, Pair]]) -> dict[str, Any]:
         "reported": reports,
         "rates": [x / n if n else None for n, x in zip(closed, reports, strict=True)],
         "estimate": b / a if a else None,
-        "interval": list(intervals.two_sided_normal(a, b, spread, 1 / REPORTED_E)) if a else None,
-        "log_e": evalues.two_sided_normal(a, b, 0.0, spread),
+        "interval": list(normal.interval(a, b, spread, 1 / REPORTED_E)) if a else None,
+        "log_e": normal.log_evalue(a, b, 0.0, spread),
         "log_e_equal": min(below, above),
         "threshold": math.log(REPORTED_E),
         "margin": REPORTED_MARGIN,
     }
 
 
-def _shown_below(a: float, b: float, *rare: tuple[int, int]) -> float:
-    grid = evalues.mde_grid(a, b, -REPORTED_MARGIN, REPORTED_MARGIN)
-    return evalues.average([grid, *(evalues.rare_below_margin(n, x, REPORTED_MARGIN) for n, x in rare)])
+def _shown_below(a: float, b: float, *arms: tuple[int, int]) -> float:
+    difference = grid.log_evalue(a, b, -REPORTED_MARGIN, REPORTED_MARGIN)
+    return evalues.average([difference, *(rare.log_evalue(n, x, REPORTED_MARGIN) for n, x in arms)])
 
 
 def unequal_reports(name: str, reported: Mapping[str, Any] | None, seen: float) -> list[str]:

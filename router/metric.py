@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.reading import BINARY, MEAN, RATIO, SHARE_OF_REPORTS, Reading, Stratum, harm_sign, information
-from stats import evalues, intervals
+from stats import counts, evalues, grid, rare
 
 CONTINUOUS_UNITS = 1000  # per arm over all strata before a continuous metric may promote
 
@@ -30,28 +30,25 @@ def grid_unit(metric: dict[str, Any], test: str) -> float:
 def clt_harm(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
     """H0: harm <= tolerance, by the MDE grid."""
     info = information(reading, strata, metric)
-    return evalues.mde_grid(info.a, info.b, metric["tolerance"], grid_unit(metric, "harm"))
+    return grid.log_evalue(info.a, info.b, metric["tolerance"], grid_unit(metric, "harm"))
 
 
 def clt_non_inferiority(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
     """H0: harm >= margin, by the MDE grid."""
     info = information(reading, strata, metric)
-    return evalues.mde_grid(info.a, -info.b, -metric["margin"], grid_unit(metric, "non_inferiority"))
+    return grid.log_evalue(info.a, -info.b, -metric["margin"], grid_unit(metric, "non_inferiority"))
 
 
 def clt_superiority(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
     """H0: benefit <= 0, by the MDE grid."""
     info = information(reading, strata, metric)
-    return evalues.mde_grid(info.a, -info.b, 0.0, grid_unit(metric, "superiority"))
+    return grid.log_evalue(info.a, -info.b, 0.0, grid_unit(metric, "superiority"))
 
 
 def clt_futility(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
     """H0: benefit >= MDE, by the MDE grid."""
     info = information(reading, strata, metric)
-    return evalues.mde_grid(info.a, info.b, -metric["mde"], grid_unit(metric, "futility"))
-
-
-RECIPROCALS = tuple(1 / r for r in evalues.HARM_RATIOS)
+    return grid.log_evalue(info.a, info.b, -metric["mde"], grid_unit(metric, "futility"))
 
 
 def _events(strata: Sequence[Stratum]) -> list[tuple[int, int, float]]:
@@ -66,8 +63,8 @@ def rare_harm(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any
     """
     if metric["tolerance"] > 0:
         return clt_harm(reading, strata, metric)
-    ratios = evalues.HARM_RATIOS if metric["better"] == "lower" else RECIPROCALS
-    return evalues.rate_ratio(_events(strata), ratios)
+    mixture = counts.MORE if metric["better"] == "lower" else counts.FEWER
+    return counts.log_evalue(_events(strata), 1.0, mixture)
 
 
 def _counts(strata: Sequence[Stratum], arm: int) -> tuple[int, int]:
@@ -75,12 +72,12 @@ def _counts(strata: Sequence[Stratum], arm: int) -> tuple[int, int]:
     return sum(row[0] for row in sums), sum(row[1] for row in sums)
 
 
-def _shown_below(strata: Sequence[Stratum], arm: int, margin: float, grid: float) -> float:
+def _shown_below(strata: Sequence[Stratum], arm: int, margin: float, difference: float) -> float:
     """One arm's rate exceeds the other's by less than ``margin``: the zero-errors rule on that arm, and the grid."""
     if margin >= 1:
-        return grid
+        return difference
     n, x = _counts(strata, arm)
-    return evalues.average([evalues.rare_below_margin(n, x, margin), grid])
+    return evalues.average([rare.log_evalue(n, x, margin), difference])
 
 
 def rare_non_inferiority(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
@@ -101,8 +98,8 @@ def rare_futility(reading: Reading, strata: Sequence[Stratum], metric: dict[str,
 
 def rare_superiority(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> float:
     """Fewer (or, where higher is better, more) events: the exact conditional test."""
-    ratios = RECIPROCALS if metric["better"] == "lower" else evalues.HARM_RATIOS
-    return evalues.rate_ratio(_events(strata), ratios)
+    mixture = counts.FEWER if metric["better"] == "lower" else counts.MORE
+    return counts.log_evalue(_events(strata), 1.0, mixture)
 
 
 def clt_interval(
@@ -112,7 +109,7 @@ def clt_interval(
     info = information(reading, strata, metric)
     if not info.open:
         return None
-    return intervals.mde_grid(info.a, info.b * harm_sign(metric), unit, alpha)
+    return grid.interval(info.a, info.b * harm_sign(metric), unit, alpha)
 
 
 def rare_interval(
@@ -128,10 +125,10 @@ def rare_interval(
         return None
     info, sign = information(reading, strata, metric), harm_sign(metric)
     worse, other = (1, 0) if sign > 0 else (0, 1)
-    most = intervals.rare_excess_bound(*_counts(strata, worse), info.a, info.b, unit, alpha / 2)
-    least = -intervals.rare_excess_bound(*_counts(strata, other), info.a, -info.b, unit, alpha / 4)
-    ratios = evalues.HARM_RATIOS if sign > 0 else RECIPROCALS
-    if least < 0 <= most and evalues.rate_ratio(_events(strata), ratios) >= math.log(4 / alpha):
+    most = rare.excess_bound(*_counts(strata, worse), info.a, info.b, unit, alpha / 2)
+    least = -rare.excess_bound(*_counts(strata, other), info.a, -info.b, unit, alpha / 4)
+    mixture = counts.MORE if sign > 0 else counts.FEWER
+    if least < 0 <= most and counts.log_evalue(_events(strata), 1.0, mixture) >= math.log(4 / alpha):
         least = 0.0
     return (least, most) if sign > 0 else (-most, -least)
 

@@ -47,6 +47,14 @@ def percent_ppm(value: object) -> int:
     return int(result)
 
 
+def error_rate_ppm(value: object) -> int:
+    """``5%`` as parts per million: below 25%, since an interval errs on both sides and twice a rate is below a half."""
+    result = percent_ppm(value)
+    if result >= PPM // 4:
+        raise Unreadable("an error rate below 25%", value)
+    return result
+
+
 def points(value: object) -> float:
     """``2 pp`` as 0.02: a difference of two shares."""
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None

@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from router.events import FIXED_POINT
-from stats.estimates import (
-    Estimate,
-    mean_difference,
-    proportion_difference,
-    ratio_difference,
-    share_ratio_difference,
-)
-from stats.moments import Totals, sample
+from stats import means, proportions, ratios
+from stats.estimates import Estimate
+from stats.moments import sample
+from stats.pairs import Totals
+from stats.strata import Information, gather
 
 Sums = Sequence[int]
 
@@ -52,7 +49,7 @@ class Reading:
     names: tuple[str, ...]
     part: Callable[[int, int], tuple[int, ...]]
     level: Callable[[Sums], Level]
-    effect: Callable[[Sums, Sums], Estimate | None]
+    effect: Callable[[Sums, Sums], Estimate]
 
 
 def _binary_part(y: int, n: int) -> tuple[int, ...]:
@@ -64,8 +61,8 @@ def _binary_level(sums: Sums) -> Level:
     return Level(n, x / n if n else None, x)
 
 
-def _binary_effect(control: Sums, treatment: Sums) -> Estimate | None:
-    return proportion_difference(control[0], control[1], treatment[0], treatment[1])
+def _binary_effect(control: Sums, treatment: Sums) -> Estimate:
+    return proportions.difference(control[0], control[1], treatment[0], treatment[1])
 
 
 def _mean_part(y: int, n: int) -> tuple[int, ...]:
@@ -77,8 +74,8 @@ def _mean_level(sums: Sums) -> Level:
     return Level(n, sx / (n * FIXED_POINT) if n else None)
 
 
-def _mean_effect(control: Sums, treatment: Sums) -> Estimate | None:
-    return mean_difference(sample(*control), sample(*treatment))
+def _mean_effect(control: Sums, treatment: Sums) -> Estimate:
+    return means.difference(sample(*control), sample(*treatment))
 
 
 def _ratio_part(y: int, n: int) -> tuple[int, ...]:
@@ -90,12 +87,12 @@ def _ratio_level(sums: Sums) -> Level:
     return Level(n, sy / (sx * FIXED_POINT) if sx else None)
 
 
-def _ratio_effect(control: Sums, treatment: Sums) -> Estimate | None:
-    return ratio_difference(Totals(*control), Totals(*treatment))
+def _ratio_effect(control: Sums, treatment: Sums) -> Estimate:
+    return ratios.difference(Totals(*control), Totals(*treatment))
 
 
-def _share_effect(control: Sums, treatment: Sums) -> Estimate | None:
-    return share_ratio_difference(Totals(*control), Totals(*treatment))
+def _share_effect(control: Sums, treatment: Sums) -> Estimate:
+    return ratios.share_difference(Totals(*control), Totals(*treatment))
 
 
 RATIO_NAMES = ("n", "sx", "sy", "sxx", "sxy", "syy")
@@ -105,47 +102,23 @@ RATIO = Reading(RATIO_NAMES, _ratio_part, _ratio_level, _ratio_effect)
 SHARE_OF_REPORTS = Reading(RATIO_NAMES, _ratio_part, _ratio_level, _share_effect)
 
 
-class Information(NamedTuple):
-    """A and B of METHODS: the sums over strata of 1/se^2 and of harm/se^2, gated strata left out."""
-
-    a: float
-    b: float
-    missing: str
-
-    @property
-    def open(self) -> bool:
-        """Whether any stratum may speak."""
-        return self.a > 0
-
-
 def harm_sign(metric: Mapping[str, Any]) -> int:
     """What an effect is multiplied by so that more is worse."""
     return 1 if metric["better"] == "lower" else -1
 
 
 def information(reading: Reading, strata: Sequence[Stratum], metric: dict[str, Any]) -> Information:
-    """Evidence adds over strata before mixing; a stratum speaks only behind its own gate."""
-    sign = harm_sign(metric)
-    a = b = 0.0
-    missing = "" if strata else "units in both arms"
-    for stratum in strata:
-        estimate = reading.effect(stratum.control, stratum.treatment)
-        if estimate is None:
-            missing = missing or "a difference that varies"
-        elif not estimate.open:
-            missing = missing or estimate.missing
-        else:
-            a += estimate.information
-            b += estimate.information * estimate.effect * sign
-    return Information(a, b, "" if a > 0 else missing)
+    """Evidence of harm (b's sign says more is worse), added over the strata that are behind no gate."""
+    found = gather(reading.effect(stratum.control, stratum.treatment) for stratum in strata)
+    return found._replace(b=found.b * harm_sign(metric))
 
 
 def point(reading: Reading, strata: Sequence[Stratum]) -> float | None:
     """The estimate to show: B/A over all strata that vary, gated or not; where none does, the levels' difference."""
-    pairs = [estimate for s in strata if (estimate := reading.effect(s.control, s.treatment)) is not None]
-    total = sum(estimate.information for estimate in pairs)
+    estimates = [reading.effect(stratum.control, stratum.treatment) for stratum in strata]
+    total = sum(estimate.information for estimate in estimates)
     if total:
-        return sum(estimate.information * estimate.effect for estimate in pairs) / total
+        return sum(estimate.weighted for estimate in estimates) / total
     weight = weighted = 0.0
     for stratum in strata:
         control, treatment = reading.level(stratum.control), reading.level(stratum.treatment)

@@ -6,7 +6,10 @@ from them in whole numbers and divided once at the end.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
+
+from stats import arguments
 
 FIXED_POINT = 1_000_000
 
@@ -50,77 +53,38 @@ def sample(n: int, sx: int, sxx: int, scale: int = FIXED_POINT) -> Sample:
     return Sample(n, sx / (n * scale), variance)
 
 
-class Totals(NamedTuple):
-    """Sums over units of a ratio's two parts.
+class Centred(NamedTuple):
+    """Count, mean and centred squares: the same of numbers that are no fixed-point values, one observation at a time.
 
     Attributes:
-        n: units.
-        sx: sum of x, plain whole numbers (reports, requests).
-        sy: sum of y times ``scale``.
-        sxx: sum of x squared.
-        sxy: sum of x times y, times ``scale``.
-        syy: sum of y squared, times ``scale`` squared.
-    """
-
-    n: int
-    sx: int
-    sy: int
-    sxx: int
-    sxy: int
-    syy: int
-
-
-class Ratio(NamedTuple):
-    """A ratio of sums over units and the variance of its estimate.
-
-    Attributes:
-        n: units, at least 0.
-        value: sum of y over sum of x; 0.0 when no unit has an x.
-        variance: variance of ``value`` itself, not of one unit; 0.0 when n is below 2.
-    """
-
-    n: int
-    value: float
-    variance: float
-
-
-def spread(totals: Totals, sx: int, sy: int, scale: int = FIXED_POINT) -> float:
-    """Sum over units of (y - R x)^2 about the ratio R = sy / sx, in y's unit squared.
-
-    Args:
-        totals: of the units.
-        sx: denominator of R, above 0; the totals' own, or that of both arms together.
-        sy: numerator of R, times ``scale``.
-        scale: what one unit of y is in fixed point.
-    """
-    whole = totals.syy * sx * sx - 2 * totals.sxy * sy * sx + totals.sxx * sy * sy
-    return whole / (sx * sx * scale * scale)
-
-
-def ratio(totals: Totals, scale: int = FIXED_POINT) -> Ratio:
-    """Ratio of sums and its variance by the delta method on unit totals, cluster-robust.
-
-    Args:
-        totals: of one arm.
-        scale: what one unit of y is in fixed point.
-
-    Returns:
-        The ratio in y's unit per x; ``var = (s_y^2 - 2 R s_xy + R^2 s_x^2) / (n mean_x^2)``.
-
-    Raises:
-        ValueError: the sums contradict each other (a negative spread).
-
-    Not valid:
-        Below some tens of units per arm: the variance is first-order.
+        n: observations, at least 0.
+        mean: their average, in the metric's own unit; 0.0 when n is 0.
+        m2: sum of squared distances from the mean, in that unit squared.
 
     Source:
-        Deng, Knoblich, Lu (2018), Applying the delta method in metric analytics.
+        Welford (1962), Note on a method for calculating corrected sums of squares and products, for one more;
+        Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance, for merging.
     """
-    n, sx, sy = totals[:3]
-    value = sy / (sx * scale) if sx > 0 else 0.0
-    if n < 2 or sx <= 0:
-        return Ratio(n, value, 0.0)
-    residual = spread(totals, sx, sy, scale)
-    if residual < 0:
-        raise ValueError(f"sums contradict each other: {totals}")
-    return Ratio(n, value, residual * n / ((n - 1) * sx * sx))
+
+    n: int = 0
+    mean: float = 0.0
+    m2: float = 0.0
+
+    def add(self, value: float) -> Centred:
+        """With one more observation."""
+        arguments.between("value", value, -math.inf, math.inf)
+        n, away = self.n + 1, value - self.mean
+        mean = self.mean + away / n
+        return Centred(n, mean, self.m2 + away * (value - mean))
+
+    def merge(self, other: Centred) -> Centred:
+        """Of the observations of both; the order matters only to rounding."""
+        if not self.n or not other.n:
+            return self if self.n else other
+        n, away = self.n + other.n, other.mean - self.mean
+        mean = self.mean + away * (other.n / n)
+        return Centred(n, mean, self.m2 + other.m2 + away * away * (self.n * other.n / n))
+
+    def sample(self) -> Sample:
+        """As the estimates take it."""
+        return Sample(self.n, self.mean, self.m2 / (self.n - 1) if self.n > 1 else 0.0)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from router.health import Health, check, reporting, unequal_reports
-from stats import evalues
+from stats import srm
 
 ARMS = ("v1", "v2")
 GOOD = [(7500, 2500)]
@@ -44,7 +44,7 @@ def test_a_mismatch_stays_once_shown() -> None:
 def test_mismatches_of_strata_multiply() -> None:
     rows = [(700, 300), (690, 310)]
     together = check(Health(), rows, 0.25, 0.0, ARMS).srm
-    assert together == pytest.approx(sum(evalues.srm([(row, (0.75, 0.25))]) for row in rows))
+    assert together == pytest.approx(sum(srm.log_evalue([(row, (0.75, 0.25))]) for row in rows))
 
 
 @pytest.mark.parametrize(

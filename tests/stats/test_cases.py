@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stats import evalues, intervals
+from stats import counts, grid, normal, srm
 from stats.moments import sample
 
 CASES = {
@@ -26,18 +26,18 @@ def _best_variance(inputs: dict[str, Any]) -> float:
 
 
 def _two_sided(inputs: dict[str, Any]) -> float:
-    return evalues.two_sided_normal(inputs["v"], inputs["s"], 0.0, _best_variance(inputs))
+    return normal.log_evalue(inputs["v"], inputs["s"], 0.0, _best_variance(inputs))
 
 
 def _two_sided_bound(inputs: dict[str, Any]) -> float:
-    high = intervals.two_sided_normal(inputs["v"], 0.0, _best_variance(inputs), inputs["alpha"]).high
+    high = normal.interval(inputs["v"], 0.0, _best_variance(inputs), inputs["alpha"]).high
     return high * float(inputs["v"])
 
 
 def _srm(inputs: dict[str, Any]) -> float:
     counts = inputs["counts"] if "counts" in inputs else inputs["counts_at_stop"]
     shares = inputs.get("p0") or inputs.get("theta0") or inputs["rho"]
-    return evalues.srm([(counts, shares)], inputs.get("concentration", 100))
+    return srm.log_evalue([(counts, shares)], inputs.get("concentration", 100))
 
 
 def _welch(inputs: dict[str, Any]) -> list[float]:
@@ -50,16 +50,16 @@ def _welch(inputs: dict[str, Any]) -> list[float]:
 
 def _johari(inputs: dict[str, Any]) -> float:
     information = inputs["n"] / (2 * inputs["sigma"] ** 2)
-    return evalues.two_sided_normal(information, information * inputs["diff"], 0.0, inputs["tau"] ** 2)
+    return normal.log_evalue(information, information * inputs["diff"], 0.0, inputs["tau"] ** 2)
 
 
 def _grid(inputs: dict[str, Any]) -> float:
     information = inputs["se"] ** -2
-    return evalues.mde_grid(information, information * inputs["est"], inputs["null"], inputs["mde"])
+    return grid.log_evalue(information, information * inputs["est"], inputs["null"], inputs["mde"])
 
 
 def _rate_ratio(inputs: dict[str, Any]) -> float:
-    return evalues.rate_ratio([(inputs["x0"], inputs["x1"], inputs["rho"])])
+    return counts.log_evalue([(inputs["x0"], inputs["x1"], inputs["rho"])])
 
 
 PRESENT: dict[str, Callable[[dict[str, Any]], Any]] = {

@@ -6,15 +6,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stats.estimates import (
-    EXPECTED_EVENTS,
-    MEAN_UNITS,
-    mean_difference,
-    proportion_difference,
-    ratio_difference,
-    share_ratio_difference,
-)
-from stats.moments import FIXED_POINT, Sample, Totals
+from stats import means, proportions, ratios
+from stats.estimates import EXPECTED_EVENTS, MEAN_UNITS, Estimate
+from stats.moments import FIXED_POINT, Sample
+from stats.pairs import Totals
 
 F = FIXED_POINT
 
@@ -28,23 +23,28 @@ def counts() -> st.SearchStrategy[tuple[int, int]]:
     return st.integers(0, 10**6).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
 
 
+def se_of(found: Estimate) -> float:
+    assert found.se is not None
+    return found.se
+
+
 @given(counts(), counts())
 def test_exchanging_the_arms_turns_the_sign_and_nothing_else(a: tuple[int, int], b: tuple[int, int]) -> None:
-    one, other = proportion_difference(*a, *b), proportion_difference(*b, *a)
-    if one is None or other is None:
-        assert one is other
-    else:
-        assert one.effect == -other.effect
-        assert one.se == pytest.approx(other.se, rel=1e-12)
-        assert one.open == other.open
+    one, other = proportions.difference(*a, *b), proportions.difference(*b, *a)
+    assert one.missing == other.missing
+    assert one.effect == (None if other.effect is None else -other.effect)
+    assert one.information == pytest.approx(other.information, rel=1e-12)
+    assert one.weighted == pytest.approx(-other.weighted, rel=1e-12)
 
 
-@given(counts(), counts())
-def test_a_difference_of_proportions_is_finite_or_absent(a: tuple[int, int], b: tuple[int, int]) -> None:
-    found = proportion_difference(*a, *b)
-    assert found is None or (
-        found.se > 0 and math.isfinite(found.effect) and math.isfinite(found.information)
-    )
+@given(counts(), counts(), st.sampled_from([0.9, 1.0, 1.5]))
+def test_a_difference_of_proportions_is_finite_or_absent(
+    a: tuple[int, int], b: tuple[int, int], factor: float
+) -> None:
+    for found in (proportions.difference(*a, *b, factor), proportions.lift(*a, *b)):
+        assert math.isfinite(found.information)
+        assert math.isfinite(found.weighted)
+        assert found.missing or (found.se is not None and found.se > 0)
 
 
 @given(counts(), counts())
@@ -52,15 +52,13 @@ def test_one_report_a_unit_makes_the_share_of_reports_the_proportion(
     a: tuple[int, int], b: tuple[int, int]
 ) -> None:
     assume(min(a[0], b[0]) >= 2)
-    shares = share_ratio_difference(binary_totals(*a), binary_totals(*b))
-    proportions = proportion_difference(*a, *b)
-    if shares is None or proportions is None:
-        assert shares is proportions
-        return
-    assert shares.effect == pytest.approx(proportions.effect, abs=1e-12)
-    assert shares.se >= proportions.se * (1 - 1e-9)
-    assert shares.se == pytest.approx(proportions.se, rel=1 / min(a[0], b[0]))
-    assert shares.open == proportions.open
+    shares = ratios.share_difference(binary_totals(*a), binary_totals(*b))
+    found = proportions.difference(*a, *b)
+    assert shares.effect == pytest.approx(found.effect, abs=1e-12)
+    assert shares.open == found.open
+    if found.se is not None:
+        assert se_of(shares) >= found.se * (1 - 1e-9)
+        assert se_of(shares) == pytest.approx(found.se, rel=1 / min(a[0], b[0]))
 
 
 @pytest.mark.parametrize(
@@ -76,8 +74,7 @@ def test_one_report_a_unit_makes_the_share_of_reports_the_proportion(
 def test_the_gate_counts_expected_events_and_non_events_at_the_pooled_rate(
     n: int, x0: int, x1: int, is_open: bool
 ) -> None:
-    found = proportion_difference(n, x0, n, x1)
-    assert found is not None
+    found = proportions.difference(n, x0, n, x1)
     assert found.open is is_open
     assert bool(found.missing) is not is_open
     assert str(EXPECTED_EVENTS) in found.missing or is_open
@@ -85,76 +82,76 @@ def test_the_gate_counts_expected_events_and_non_events_at_the_pooled_rate(
 
 def test_the_best_news_passes_the_gate() -> None:
     """43 % against 3 % is heard long before the treatment has 50 events of its own."""
-    found = proportion_difference(456, 196, 152, 5)
-    assert found is not None
+    found = proportions.difference(456, 196, 152, 5)
     assert found.open
 
 
 def test_an_arm_without_a_single_event_still_has_a_variance() -> None:
-    found = proportion_difference(1000, 100, 1000, 0)
-    assert found is not None
+    found = proportions.difference(1000, 100, 1000, 0)
     assert found.se == pytest.approx(math.sqrt(0.05 * 0.95 * 2 / 1000))
 
 
 @pytest.mark.parametrize(("n0", "x0", "n1", "x1"), [(0, 0, 5, 1), (5, 1, 0, 0), (9, 0, 9, 0), (9, 9, 9, 9)])
 def test_an_empty_arm_or_no_variation_says_nothing(n0: int, x0: int, n1: int, x1: int) -> None:
-    assert proportion_difference(n0, x0, n1, x1) is None
+    found = proportions.difference(n0, x0, n1, x1)
+    assert found.se is None
+    assert found.missing
+    assert (found.information, found.weighted) == (0.0, 0.0)
 
 
 def test_impossible_counts_are_an_error() -> None:
-    with pytest.raises(ValueError, match="counts out of range: 3 of 2, 0 of 1"):
-        proportion_difference(2, 3, 1, 0)
+    with pytest.raises(ValueError, match="x0: expected a whole number of at least 0 and at most 2, found 3"):
+        proportions.difference(2, 3, 1, 0)
 
 
 def test_a_mean_speaks_from_300_units_in_each_arm() -> None:
-    found = mean_difference(Sample(MEAN_UNITS, 1.0, 1.0), Sample(MEAN_UNITS, 2.0, 1.0))
-    below = mean_difference(Sample(900, 1.0, 1.0), Sample(MEAN_UNITS - 1, 2.0, 1.0))
-    assert found is not None
-    assert below is not None
+    found = means.difference(Sample(MEAN_UNITS, 1.0, 1.0), Sample(MEAN_UNITS, 2.0, 1.0))
+    below = means.difference(Sample(900, 1.0, 1.0), Sample(MEAN_UNITS - 1, 2.0, 1.0))
     assert (found.open, below.open) == (True, False)
     assert below.missing == "300 units in each arm (now 299)"
 
 
 def test_unequal_shares_take_the_larger_of_both_variances() -> None:
     quiet, loud = Sample(300, 0.0, 1.0), Sample(9000, 0.0, 9.0)
-    found = mean_difference(loud, quiet)
-    assert found is not None
-    assert found.se**2 > 1 / 300 + 9 / 9000  # the pooled one: the small arm's own variance may be luck
+    found = means.difference(loud, quiet)
+    assert se_of(found) ** 2 > 1 / 300 + 9 / 9000  # the pooled one: the small arm's own variance may be luck
 
 
 @pytest.mark.parametrize("units", [0, 1])
 def test_one_unit_is_no_sample(units: int) -> None:
-    assert mean_difference(Sample(units, 1.0, 0.0), Sample(500, 1.0, 1.0)) is None
     totals = binary_totals(500, 100)
-    assert ratio_difference(totals, binary_totals(units, 0)) is None
-    assert share_ratio_difference(totals, binary_totals(units, 0)) is None
+    for found in (
+        means.difference(Sample(units, 1.0, 0.0), Sample(500, 1.0, 1.0)),
+        means.lift(Sample(units, 1.0, 0.0), Sample(500, 1.0, 1.0)),
+        ratios.difference(totals, binary_totals(units, 0)),
+        ratios.share_difference(totals, binary_totals(units, 0)),
+        ratios.lift(totals, binary_totals(units, 0)),
+    ):
+        assert found.se is None
+        assert found.missing
 
 
 def test_reports_of_one_unit_that_go_together_count_as_one_unit() -> None:
     """1,000 units of ten reports each, all ten alike: as much information as 1,000 units, not 10,000."""
     clustered = Totals(1000, 10_000, 5000 * F, 100_000, 50_000 * F, 50_000 * F * F)
-    found = share_ratio_difference(clustered, clustered)
-    single = share_ratio_difference(binary_totals(1000, 500), binary_totals(1000, 500))
-    assert found is not None
-    assert single is not None
+    found = ratios.share_difference(clustered, clustered)
+    single = ratios.share_difference(binary_totals(1000, 500), binary_totals(1000, 500))
     assert found.se == pytest.approx(single.se)
 
 
 def test_a_clustered_arm_without_events_takes_the_clustering_of_the_other() -> None:
     clustered = Totals(900, 9000, 3000 * F, 90_000, 30_000 * F, 30_000 * F * F)
     silent = Totals(300, 3000, 0, 30_000, 0, 0)
-    found = share_ratio_difference(clustered, silent)
-    assert found is not None
+    found = ratios.share_difference(clustered, silent)
     as_if_independent = math.sqrt(0.25 * 0.75 * (1 / 9000 + 1 / 3000))
-    assert found.se > 2 * as_if_independent
+    assert se_of(found) > 2 * as_if_independent
 
 
 def test_a_ratio_is_gated_like_a_mean_and_equals_it_for_one_report_a_unit() -> None:
     arm0, arm1 = binary_totals(400, 100), binary_totals(400, 140)
-    found = ratio_difference(arm0, arm1)
-    means = mean_difference(*(Sample(400, x / 400, x * (400 - x) / (400 * 399)) for x in (100, 140)))
-    assert found is not None
-    assert means is not None
-    assert found.effect == pytest.approx(means.effect)
-    assert found.se == pytest.approx(means.se)
+    found = ratios.difference(arm0, arm1)
+    samples = [Sample(400, x / 400, x * (400 - x) / (400 * 399)) for x in (100, 140)]
+    plain = means.difference(samples[0], samples[1])
+    assert found.effect == pytest.approx(plain.effect)
+    assert found.se == pytest.approx(plain.se)
     assert found.open

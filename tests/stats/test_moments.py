@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from router.events import FIXED_POINT
 from stats import moments
-from stats.moments import Totals, ratio, sample, spread
+from stats.moments import sample
+from stats.pairs import Totals, ratio, spread
 
 values = st.lists(st.integers(-(10**9), 10**9), min_size=2, max_size=50)
 pairs = st.lists(st.tuples(st.integers(1, 20), st.integers(0, 10**8)), min_size=2, max_size=40)

@@ -11,15 +11,11 @@ import math
 import numpy as np
 import pytest
 
-from stats import evalues
-from stats.estimates import (
-    Estimate,
-    mean_difference,
-    proportion_difference,
-    ratio_difference,
-    share_ratio_difference,
-)
-from stats.moments import FIXED_POINT, Totals, sample
+from stats import counts, grid, means, proportions, ratios, srm
+from stats.estimates import Estimate
+from stats.moments import FIXED_POINT, sample
+from stats.pairs import Totals
+from stats.strata import gather
 
 LUCK = 1e-6
 
@@ -35,29 +31,27 @@ def most_allowed(runs: int, alpha: float) -> int:
     return k
 
 
-def rises(estimate: Estimate | None, null: float, unit: float, sign: int) -> float:
+def rises(estimate: Estimate, null: float, unit: float, sign: int) -> float:
     """The log e-value for ``sign * effect > null``."""
-    if estimate is None or not estimate.open:
-        return 0.0
-    a = estimate.information
-    return evalues.mde_grid(a, sign * a * estimate.effect, null, unit)
+    found = gather([estimate])
+    return grid.log_evalue(found.a, sign * found.b, null, unit)
 
 
-def claims(runs: list[list[Estimate | None]], alpha: float, null: float, unit: float, sign: int) -> int:
+def claims(runs: list[list[Estimate]], alpha: float, null: float, unit: float, sign: int) -> int:
     """In how many runs any look rejects."""
     target = -math.log(alpha)
     return sum(any(rises(estimate, null, unit, sign) >= target for estimate in run) for run in runs)
 
 
-def proportions(
+def paths_of_proportions(
     rng: np.random.Generator, runs: int, looks: int, per_look: int, share: float, p0: float, p1: float
-) -> list[list[Estimate | None]]:
+) -> list[list[Estimate]]:
     n1 = max(1, round(per_look * share))
     n0 = per_look - n1
     x0 = rng.binomial(n0, p0, (runs, looks)).cumsum(axis=1).tolist()
     x1 = rng.binomial(n1, p1, (runs, looks)).cumsum(axis=1).tolist()
     return [
-        [proportion_difference(n0 * (i + 1), x0[run][i], n1 * (i + 1), x1[run][i]) for i in range(looks)]
+        [proportions.difference(n0 * (i + 1), x0[run][i], n1 * (i + 1), x1[run][i]) for i in range(looks)]
         for run in range(runs)
     ]
 
@@ -68,10 +62,10 @@ RATES = [(0.43, 0.25), (0.1, 0.25), (0.02, 0.25), (0.1, 0.05), (0.99, 0.25), (0.
 def check_proportions(p: float, share: float, runs: int, looks: int) -> None:
     rng = np.random.default_rng([int(p * 1000), int(share * 100)])
     unit, alpha, per_look = 0.02, 0.025, 400
-    same = proportions(rng, runs, looks, per_look, share, p, p)
+    same = paths_of_proportions(rng, runs, looks, per_look, share, p, p)
     found = [claims(same, alpha, 0.0, unit, sign) for sign in (1, -1)]
     margin = min(unit, 0.9 * (1 - p))
-    edge = proportions(rng, runs, looks, per_look, share, p, p + margin)
+    edge = paths_of_proportions(rng, runs, looks, per_look, share, p, p + margin)
     found.append(claims(edge, alpha, -margin, margin, -1))
     assert max(found) <= most_allowed(runs, alpha), found
 
@@ -114,7 +108,7 @@ def wrong_by_returning(correlation: float, runs: int, looks: int, first: int, jo
     wrong = [0, 0]
     for _ in range(runs):
         arms = [returning_units(rng, looks, n * first, n * joining, 60 * n, correlation, 0.3) for n in (3, 1)]
-        for k, effect in enumerate((share_ratio_difference, ratio_difference)):
+        for k, effect in enumerate((ratios.share_difference, ratios.difference)):
             values = [rises(effect(*pair), 0.0, 0.02, 1) for pair in zip(*arms, strict=True)]
             wrong[k] += max(values) >= math.log(20)
     return wrong
@@ -158,7 +152,7 @@ def check_lognormal(share: float, runs: int, looks: int) -> None:
                 (n, values.sum(axis=1).cumsum().tolist(), (values * values).sum(axis=1).cumsum().tolist())
             )
         arms = [[sample(n * (i + 1), sx[i], sxx[i], scale=1000) for i in range(looks)] for n, sx, sxx in sums]
-        found = [mean_difference(*pair) for pair in zip(*arms, strict=True)]
+        found = [means.difference(*pair) for pair in zip(*arms, strict=True)]
         wrong += any(
             rises(estimate, 0.0, 0.08, sign) >= math.log(40) for estimate in found for sign in (1, -1)
         )
@@ -186,7 +180,7 @@ def test_strata_of_unlike_variance_keep_the_error_rate_when_their_evidence_adds(
             steps = rng.normal(0.0, math.sqrt(variance), (40, 25)).sum(axis=1).cumsum()
             for i, total in enumerate(steps.tolist()):
                 information = 25 * (i + 1) / variance
-                log_e = evalues.mde_grid(a + information, b + total / variance, 0.0, 0.3)
+                log_e = grid.log_evalue(a + information, b + total / variance, 0.0, 0.3)
                 done = done or log_e >= -math.log(alpha)
             a, b = a + 1000 / variance, b + steps[-1] / variance
         wrong += done
@@ -202,7 +196,7 @@ def canary_requests_to_rollback(
     for look in range(1, limit + 1):
         x0 += int(rng.binomial(step - n1, p0))
         x1 += int(rng.binomial(n1, p1))
-        if evalues.rate_ratio([(x0, x1, share)]) >= math.log(100):
+        if counts.log_evalue([(x0, x1, share)]) >= math.log(100):
             return look * n1, True
     return limit * n1, False
 
@@ -237,7 +231,7 @@ def test_a_mismatch_is_found_and_not_invented(asked: tuple[float, float], alpha:
         x = rng.binomial(500, true, (runs, looks)).cumsum(axis=1).tolist()
         hit = sum(
             any(
-                evalues.srm([((500 * (i + 1) - row[i], row[i]), asked)]) >= -math.log(alpha)
+                srm.log_evalue([((500 * (i + 1) - row[i], row[i]), asked)]) >= -math.log(alpha)
                 for i in range(looks)
             )
             for row in x

@@ -1,0 +1,128 @@
+"""The MDE grid: one-sided, the default of every test of an estimate.
+
+A mixture of Wald's likelihood ratios for effects of a half, one, two and four units above the null. Each is a
+supermartingale for every effect at or below the null, so the test is valid for the whole one-sided hypothesis.
+"""
+
+from __future__ import annotations
+
+import math
+
+from stats import arguments
+from stats.evalues import Array, log_sum_exp, log_sums_exp, threshold
+from stats.intervals import Interval
+
+STEPS = (0.5, 1.0, 2.0, 4.0)
+WEIGHTS = (0.2, 0.5, 0.2, 0.1)
+_PARTS = tuple((step, step * step / 2, math.log(weight)) for step, weight in zip(STEPS, WEIGHTS, strict=True))
+
+
+def boundary(information: float, unit: float, alpha: float) -> float:
+    """The score ``weighted - null * information`` at which "effect <= null" is rejected.
+
+    The log e-value is a convex, rising function of the score, so Newton's method from any point where it is above the
+    target comes down to the root without a miss.
+
+    Args:
+        information: A, above 0.
+        unit: the effect that the grid is centred on, above 0.
+        alpha: within (0, 1/2).
+
+    Returns:
+        The score, in effect over squared standard error; the log e-value there is ``log(1/alpha)`` to 1e-9.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    arguments.between("information", information, 0.0, math.inf)
+    arguments.between("unit", unit, 0.0, math.inf)
+    target = threshold(alpha)
+    cost = unit * unit * information
+    lines = [(step * unit, log_weight - half * cost) for step, half, log_weight in _PARTS]
+    score = min((target - offset) / slope for slope, offset in lines)
+    for _ in range(100):
+        terms = [offset + slope * score for slope, offset in lines]
+        log_e = log_sum_exp(terms)
+        if log_e - target < 1e-12:
+            break
+        gradient = sum(slope * math.exp(term - log_e) for (slope, _), term in zip(lines, terms, strict=True))
+        score -= (log_e - target) / gradient
+    return score
+
+
+def log_evalue(information: float, weighted: float, null: float, unit: float) -> float:
+    """Evidence that the effect is above ``null``.
+
+    Args:
+        information: A, the sum over strata of 1/se^2; at least 0.
+        weighted: B, the sum over strata of effect/se^2.
+        null: the largest effect under the null, in the metric's unit.
+        unit: the effect above the null that the grid is centred on (MDE or margin), in the metric's unit, above 0;
+            fixed before the start.
+
+    Returns:
+        The log e-value; 0.0 without information.
+
+    Raises:
+        ValueError: an argument out of range.
+
+    Not valid:
+        For samples below the gate of the estimate: the normal likelihood is then no approximation.
+
+    Source:
+        Wald (1945), Sequential tests of statistical hypotheses, for the likelihood ratios; Robbins (1970), Statistical
+        methods related to the law of the iterated logarithm, for mixing them.
+    """
+    arguments.between("unit", unit, 0.0, math.inf)
+    arguments.at_least("information", information, 0.0)
+    score = weighted - null * information
+    arguments.between("weighted - null * information", score, -math.inf, math.inf)
+    if information == 0:
+        return 0.0
+    slope, cost = unit * score, unit * unit * information
+    terms = [log_weight + step * slope - half * cost for step, half, log_weight in _PARTS]
+    top = max(terms)
+    return top + math.log(sum([math.exp(term - top) for term in terms]))
+
+
+def log_evalues(information: Array, weighted: Array, null: float | Array, unit: float | Array) -> Array:
+    """``log_evalue`` of arrays that broadcast against each other.
+
+    Raises:
+        ValueError: an argument out of range anywhere.
+    """
+    arguments.between("unit", unit, 0.0, math.inf)
+    arguments.at_least("information", information, 0.0)
+    score = weighted - null * information
+    arguments.between("weighted - null * information", score, -math.inf, math.inf)
+    slope, cost = unit * score, unit * unit * information
+    return log_sums_exp([log_weight + step * slope - half * cost for step, half, log_weight in _PARTS])
+
+
+def bound(information: float, weighted: float, unit: float, alpha: float) -> float:
+    """The largest null that is rejected at alpha: a lower bound of the effect that holds at every look.
+
+    Args:
+        information: A, above 0.
+        weighted: B.
+        unit: the effect that the grid is centred on, above 0.
+        alpha: within (0, 1/2).
+
+    Returns:
+        The bound, in the metric's unit. An upper bound is ``-bound(information, -weighted, unit, alpha)``.
+    """
+    return (weighted - boundary(information, unit, alpha)) / information
+
+
+def interval(information: float, weighted: float, unit: float, alpha: float) -> Interval:
+    """Two one-sided bounds of alpha/2 each: ``bound`` from below and, mirrored, from above.
+
+    Args:
+        information: A, above 0.
+        weighted: B.
+        unit: the effect that the grid is centred on, above 0.
+        alpha: within (0, 1/2), of both sides together.
+    """
+    arguments.alpha(alpha)
+    radius = boundary(information, unit, alpha / 2)
+    return Interval((weighted - radius) / information, (weighted + radius) / information)
