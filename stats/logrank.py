@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from stats import arguments
-from stats.evalues import HARM_RATIOS, HARM_WEIGHTS, log_sum_exp
+from stats.counts import MORE
+from stats.evalues import log_sum_exp
 
 
 class Age(NamedTuple):
@@ -36,8 +37,8 @@ class Age(NamedTuple):
 def log_evalue(
     ages: Iterable[Age],
     null: float = 1.0,
-    ratios: Sequence[float] = HARM_RATIOS,
-    weights: Sequence[float] = HARM_WEIGHTS,
+    ratios: Sequence[float] = MORE.ratios,
+    weights: Sequence[float] = MORE.weights,
 ) -> float:
     """Evidence that the hazard ratio, treatment over control, lies on the side of ``ratios``.
 

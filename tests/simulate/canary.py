@@ -11,7 +11,7 @@ from stats.evalues import threshold
 from tests.simulate import worlds
 from tests.simulate.peers import words
 from tests.simulate.results import Result, Row, average, rate, rng_of
-from tests.simulate.streams import Float, Stream, each, first
+from tests.simulate.streams import Flags, Float, Stream, Whole, each, first
 
 ALPHA_HARM, ALPHA_PROMOTE = 0.01, 0.05
 SHARES = (0.25, 0.05)
@@ -38,7 +38,7 @@ def harm(stream: Stream) -> Float:
     return counts.log_evalues(x0, x1, stream.share)
 
 
-def treatment_units(stream: Stream, look: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Float:
+def treatment_units(stream: Stream, look: Whole) -> Float:
     """Units of the treatment at a look of each replication."""
     return stream.exposed[1][np.arange(len(look)), look].astype(float)
 
@@ -50,7 +50,14 @@ def study(reps: int, seed: int) -> Result:
         for p in (0.01, 0.001):
             stream = stream_of(seed, "harmless", reps, share, (p, p), 1000 if p == 0.01 else 4000, 400)
             hits = harm(stream).max(axis=1) >= threshold(ALPHA_HARM)
-            rows.append(rate(f"share {share:g}, {p:.1%} in both arms: rolled back", hits, ALPHA_HARM, peers=words("rolled back wrongly")))
+            rows.append(
+                rate(
+                    f"share {share:g}, {p:.1%} in both arms: rolled back",
+                    hits,
+                    ALPHA_HARM,
+                    peers=words("rolled back wrongly"),
+                )
+            )
         for p0, p1, size, looks, promised, peers in HARMFUL:
             if share not in promised:
                 continue
@@ -73,29 +80,36 @@ def study(reps: int, seed: int) -> Result:
 MARGIN = 2.0  # as a ratio of rates
 
 
+def by_mixture(stream: Stream) -> tuple[Whole, Flags]:
+    """(Look of the promotion, whether it comes) by the mixture of ratios inside the margin."""
+    x0, x1 = (arm.hit for arm in stream.running)
+    log_e = counts.log_evalues(x0, x1, stream.share, MARGIN, counts.within(MARGIN))
+    return first(log_e >= threshold(ALPHA_PROMOTE))
+
+
+def by_sprt(stream: Stream) -> tuple[Whole, Flags]:
+    """(Look of the end, whether it is a promotion) by Wald's test, which rolls back at its other edge."""
+    x0, x1 = (arm.hit for arm in stream.running)
+    accept, reject = sprt.thresholds(ALPHA_HARM, ALPHA_PROMOTE)
+    log_e = each(lambda a, b: sprt.rate_log_evalue([(a, b, stream.share)], MARGIN), x0, x1)
+    look, found = first((log_e >= reject) | (log_e <= accept))
+    return look, found & (log_e[np.arange(len(look)), look] <= accept)
+
+
 def promotion(reps: int, seed: int) -> Result:
     """Promotion of a good canary, at 5 %."""
     rows: list[Row] = []
-    accept = -threshold(ALPHA_PROMOTE)
     for share, limit in ((0.05, 1250), (0.25, 1700)):
-        good = stream_of(seed, "good", reps, share, (0.01, 0.01), 200, 1500)
-        bad = stream_of(seed, "at the margin", reps, share, (0.01, 0.02), 200, 1500)
-        for name, log_e in (
-            ("mixture", lambda x0, x1, share=share: counts.log_evalues(x0, x1, share, MARGIN, counts.within(MARGIN))),
-            (
-                "canary SPRT",
-                lambda x0, x1, share=share: -each(
-                    lambda a, b: sprt.rate_log_evalue([(a, b, share)], MARGIN), x0, x1
-                ),
-            ),
-        ):
-            shown = log_e(*(arm.hit for arm in good.running)) >= -accept
-            look, found = first(shown)
-            wrong = log_e(*(arm.hit for arm in bad.running)).max(axis=1) >= -accept
+        good = stream_of(seed, "good", reps, share, (0.01, 0.01), 200, 1000)
+        bad = stream_of(seed, "at the margin", reps, share, (0.01, 0.02), 200, 1000)
+        for name, test in (("mixture", by_mixture), ("canary SPRT", by_sprt)):
+            look, promoted = test(good)
+            wrong = test(bad)[1]
             peers = words("promotion, share .05") if share == 0.05 else ""
+            units = treatment_units(good, look)
             rows += [
-                rate(f"share {share:g}, {name}: promoted", found, 0.99, side="least"),
-                average(f"share {share:g}, {name}: canary requests", treatment_units(good, look), limit, peers=peers),
+                rate(f"share {share:g}, {name}: promoted", promoted, 0.99, side="least"),
+                average(f"share {share:g}, {name}: canary requests", units, limit, peers=peers),
                 rate(f"share {share:g}, {name}: promoted at the margin", wrong, ALPHA_PROMOTE),
             ]
     for p, exact in ((0.0, 434), (0.001, 630), (0.003, 1243)):
@@ -105,9 +119,9 @@ def promotion(reps: int, seed: int) -> Result:
     return Result(
         "promotion",
         "A good canary: requests until it may be promoted",
-        "Errors of 1 % in both arms, margin of twice the rate, at 5 %, a look every 200 requests of both arms. "
-        "Zero-errors rule: errors as given, margin 1 pp, a look at every request, averaged with a grid that is silent; a quarter "
-        "of the runs.",
+        "Errors of 1 % in both arms, margin of twice the rate, at 5 %, a look every 200 requests of both arms; the SPRT rolls "
+        "back at 1 %. Zero-errors rule: errors as given, margin 1 pp, a look at every request, averaged with a grid that is "
+        "silent; a quarter of the runs.",
         reps,
         seed,
         rows,
@@ -119,4 +133,4 @@ def zero_errors(rng: np.random.Generator, reps: int, p: float, most: int = 4000)
     x = (rng.random((reps, most)) < p).cumsum(axis=1)
     n = np.broadcast_to(np.arange(1, most + 1), x.shape)
     half = np.logaddexp(rare.log_evalues(n, x, 0.01), 0.0) - math.log(2)
-    return first(half >= threshold(ALPHA_PROMOTE))[0] + 1.0
+    return np.asarray(first(half >= threshold(ALPHA_PROMOTE))[0] + 1.0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.simulate import visits, worlds
 from tests.simulate.shipped import Looks, Question, of_numbers, of_shares, of_visits
-from tests.simulate.streams import Stream
+from tests.simulate.streams import Stream, batches
 
 RATES = (0.1, 0.01, 0.001, 0.0002)
 SHARES = (0.5, 0.2, 0.05)
@@ -52,7 +52,7 @@ def _shares() -> list[Case]:
                 return worlds.proportions(rng, reps, share, p, 2 * p)
 
             def bare(rng: np.random.Generator, reps: int, p: float = p, share: float = share) -> Stream:
-                sizes = worlds.batches(2 / p, worlds.EVENTS / p, worlds.LOOKS)
+                sizes = batches(2 / p, worlds.EVENTS / p, worlds.LOOKS)
                 return worlds.proportions(rng, reps, share, 0.0, p, sizes=sizes)
 
             found += [
@@ -71,7 +71,11 @@ def _numbers() -> list[Case]:
             for effect in (0.0, unit):
 
                 def draw(
-                    rng: np.random.Generator, reps: int, s: float = sigma, share: float = share, e: float = effect
+                    rng: np.random.Generator,
+                    reps: int,
+                    s: float = sigma,
+                    share: float = share,
+                    e: float = effect,
                 ) -> Stream:
                     return worlds.lognormal(rng, reps, share, s, e)
 

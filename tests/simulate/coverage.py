@@ -23,22 +23,33 @@ def study(reps: int, seed: int) -> Result:
         said = shares_said(rng_of(seed, f"coverage {effect}"), reps, effect)
         target = threshold(ALPHA / 2)
         # The truth lies outside exactly when the test of that null rejects, in one of both directions.
-        outside = np.maximum(
-            grid.log_evalues(said.a, said.b, effect, POINT), grid.log_evalues(said.a, -said.b, -effect, POINT)
-        ) >= target
+        outside = (
+            np.maximum(
+                grid.log_evalues(said.a, said.b, effect, POINT),
+                grid.log_evalues(said.a, -said.b, -effect, POINT),
+            )
+            >= target
+        )
         spread = 1 / np.sqrt(np.maximum(said.a, 1e-300))
         away = np.abs(said.b / np.maximum(said.a, 1e-300) - effect)
         missed = away > FIXED * spread
         where = f"true difference {effect * 100:g} pp"
         rows += [
-            rate(f"{where}: our interval holds at all {LOOKS} looks", ~outside.any(axis=1), 1 - ALPHA, side="least"),
+            rate(
+                f"{where}: our interval holds at all {LOOKS} looks",
+                ~outside.any(axis=1),
+                1 - ALPHA,
+                side="least",
+            ),
             rate(f"{where}: a fixed 95 % interval holds at all looks", ~missed.any(axis=1)),
         ]
         if effect:
             rows += _at_the_stop(said.a, said.b, effect)
         steps = range(4, LOOKS, 5)
         curves |= {
-            f"{name}, {where}": [[(s + 1) * LOOK, float(1 - bad[:, : s + 1].any(axis=1).mean())] for s in steps]
+            f"{name}, {where}": [
+                [(s + 1) * LOOK, float(1 - bad[:, : s + 1].any(axis=1).mean())] for s in steps
+            ]
             for name, bad in (("always-valid", outside), ("fixed 95 %", missed))
         }
     return Result(
@@ -66,5 +77,9 @@ def _at_the_stop(
     fixed = np.array([abs(w / i - effect) <= FIXED / i**0.5 for i, w in stopped])
     return [
         rate("when a benefit is shown: our interval holds", ours, 1 - ALPHA, side="least"),
-        rate("when a benefit is shown: a fixed 95 % interval holds", fixed, peers=words("fixed interval at the stop")),
+        rate(
+            "when a benefit is shown: a fixed 95 % interval holds",
+            fixed,
+            peers=words("fixed interval at the stop"),
+        ),
     ]

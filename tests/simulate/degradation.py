@@ -50,7 +50,10 @@ def study(reps: int, seed: int) -> Result:
         early = ill <= WARM_UP
         rows += [
             average(
-                f"{label}: outcomes to a false alarm, cut at {HORIZON:,}", healthy, detectors.ALARM, side="least"
+                f"{label}: outcomes to a false alarm, cut at {HORIZON:,}",
+                healthy,
+                detectors.ALARM,
+                side="least",
             ),
             rate(f"{label}: false alarm within {HORIZON:,} outcomes", healthy < HORIZON),
             average(

@@ -36,7 +36,9 @@ N80_VALUE = 11_342
 def shares_said(rng: np.random.Generator, reps: int, effect: float) -> Said:
     """Proportions of .1 and of so much more."""
     sizes = np.full(LOOKS, 2 * LOOK)
-    return of_proportions(worlds.proportions(rng, reps, 0.5, 0.1, 0.1 + effect, sizes=sizes, window=0).running)
+    return of_proportions(
+        worlds.proportions(rng, reps, 0.5, 0.1, 0.1 + effect, sizes=sizes, window=0).running
+    )
 
 
 def values_said(rng: np.random.Generator, reps: int, effect: float) -> Said:
@@ -60,8 +62,12 @@ Test = Callable[[Said, float], Float]
 # Name -> log e over log 1/alpha: at least 1 where it rejects "the treatment is not higher"; two-sided ones at 5 %.
 OPEN: dict[str, Test] = {
     "MDE grid": lambda said, mde: grid.log_evalues(said.a, said.b, 0.0, mde) / threshold(ALPHA),
-    "half-normal, τ = MDE": lambda said, mde: half_normal.log_evalues(said.a, said.b, 0.0, mde**2) / threshold(ALPHA),
-    "normal two-sided, τ = MDE": lambda said, mde: normal.log_evalues(said.a, said.b, 0.0, mde**2) / threshold(0.05),
+    "half-normal, τ = MDE": lambda said, mde: (
+        half_normal.log_evalues(said.a, said.b, 0.0, mde**2) / threshold(ALPHA)
+    ),
+    "normal two-sided, τ = MDE": lambda said, mde: (
+        normal.log_evalues(said.a, said.b, 0.0, mde**2) / threshold(0.05)
+    ),
 }
 
 
@@ -70,7 +76,7 @@ def _open(name: str, test: Test, said: dict[str, Said]) -> list[Row]:
 
     def stop(world: str, mde: float) -> tuple[Float, Float]:
         look, found = first(test(said[world], mde) >= 1)
-        return (look + 1.0) * LOOK, found.astype(float)
+        return np.asarray((look + 1.0) * LOOK), found.astype(float)
 
     def wrong(world: str, mde: float, peers: str) -> Row:
         hit = stop(world, mde)[1] > 0
@@ -81,7 +87,9 @@ def _open(name: str, test: Test, said: dict[str, Said]) -> list[Row]:
     rows = [
         wrong("A/A p .1", POINT, words("wrong, p .1, of .05")),
         wrong("A/A lognormal", VALUE, words("wrong, lognormal, of .05")),
-        rate(f"{name}: power by n80", early, 0.56 if ours else None, side="least", peers=words("power by n80")),
+        rate(
+            f"{name}: power by n80", early, 0.56 if ours else None, side="least", peers=words("power by n80")
+        ),
     ]
     for world, size, mde, target, peers in (
         ("+1 pp", N80, POINT, 1.06, "units at the MDE"),
@@ -98,11 +106,12 @@ def _open(name: str, test: Test, said: dict[str, Said]) -> list[Row]:
 def course(said: Said, mde: float) -> dict[str, list[list[float]]]:
     """Share of A/A runs with a false claim so far: every look at a fixed test, and ours, both ways."""
     z = np.abs(said.b / np.sqrt(np.maximum(said.a, 1e-300)))
-    ours = np.maximum(
-        grid.log_evalues(said.a, said.b, 0.0, mde), grid.log_evalues(said.a, -said.b, 0.0, mde)
-    )
+    ours = np.maximum(grid.log_evalues(said.a, said.b, 0.0, mde), grid.log_evalues(said.a, -said.b, 0.0, mde))
     looks = range(4, LOOKS, 5)
-    lines = {"a fixed test at every look": z >= 1.959964, "MDE grid, both directions": ours >= threshold(ALPHA)}
+    lines = {
+        "a fixed test at every look": z >= 1.959964,
+        "MDE grid, both directions": ours >= threshold(ALPHA),
+    }
     return {
         name: [[(look + 1) * LOOK, float(hit[:, : look + 1].any(axis=1).mean())] for look in looks]
         for name, hit in lines.items()
@@ -180,7 +189,13 @@ def horizon(reps: int, seed: int) -> Result:
             wrong = at_null[name][1] > 0
             rows += [
                 rate(f"{name}: {world}, wrong", wrong, ALPHA),
-                rate(f"{name}: {world}, power", rejected > 0, 0.775, side="least", peers=words("horizon, power")),
+                rate(
+                    f"{name}: {world}, power",
+                    rejected > 0,
+                    0.775,
+                    side="least",
+                    peers=words("horizon, power"),
+                ),
                 average(f"{name}: {world}, mean units ÷ n80", size, 0.76, peers=words("horizon, units")),
             ]
         size, rejected = sprt_ends(true, effect, units)
@@ -189,7 +204,12 @@ def horizon(reps: int, seed: int) -> Result:
             rate(f"SPRT: {world}, wrong", wrongly > 0, ALPHA / 0.8, peers="guaranteed α/(1 − β) = .031"),
             rate(f"SPRT: {world}, power", rejected > 0, 0.8, side="least"),
             average(f"SPRT: {world}, mean units ÷ n80", size, 0.70, peers=words("SPRT, units")),
-            average(f"SPRT: {world} planned, no effect, mean units ÷ n80", rest, 0.42, peers=words("SPRT, units, no effect")),
+            average(
+                f"SPRT: {world} planned, no effect, mean units ÷ n80",
+                rest,
+                0.42,
+                peers=words("SPRT, units, no effect"),
+            ),
         ]
     return Result(
         "horizon",

@@ -40,13 +40,20 @@ def study(reps: int, seed: int) -> Result:
     for true, target, peers in ((0.51, 45_000, words("mismatch 51/49")), (0.505, None, "")):
         a, b = arms(rng_of(seed, f"srm {true}"), max(2, reps // 4), true)
         look, found = first(log_e(a, b) >= threshold(ALPHA))
-        units = (look + 1.0) * BATCH
-        rows.append(_median(f"{1 - true:.1%} / {true:.1%}: median units until it is found", units, target, peers))
+        units = np.asarray((look + 1.0) * BATCH)
+        rows.append(
+            _median(f"{1 - true:.1%} / {true:.1%}: median units until it is found", units, target, peers)
+        )
         rows.append(rate(f"{1 - true:.1%} / {true:.1%}: found by 200,000 units", found))
     steps = np.arange(len(hits[0])) + 1
     curves = {
-        name: [[float(step * BATCH), float(hit[:, :step].any(axis=1).mean())] for step in steps[3::4].tolist()]
-        for name, hit in (("chi-square, p < .0005, every look", chi), ("Dirichlet-multinomial e-value, α .001", hits))
+        name: [
+            [float(step * BATCH), float(hit[:, :step].any(axis=1).mean())] for step in steps[3::4].tolist()
+        ]
+        for name, hit in (
+            ("chi-square, p < .0005, every look", chi),
+            ("Dirichlet-multinomial e-value, α .001", hits),
+        )
     }
     return Result(
         "mismatch",

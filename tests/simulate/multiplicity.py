@@ -35,7 +35,11 @@ def study(reps: int, seed: int) -> Result:
     log_e = grid.log_evalues(np.arange(1.0, LOOKS + 1)[:, None], score, 0.0, MDE)
     best = np.maximum.accumulate(log_e, axis=1)
     rows: list[Row] = [
-        rate("uncorrected: any false claim", (best[:, -1] >= threshold(ALPHA)).any(axis=1), peers=words("any false claim of 18"))
+        rate(
+            "uncorrected: any false claim",
+            (best[:, -1] >= threshold(ALPHA)).any(axis=1),
+            peers=words("any false claim of 18"),
+        )
     ]
     closure: Callable[[Sequence[float], float], list[int]] = lambda values, alpha: [  # noqa: E731
         i for i, value in enumerate(many.closed(values)) if value >= threshold(alpha)

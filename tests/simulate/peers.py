@@ -66,7 +66,7 @@ PEERS: dict[str, list[tuple[str, float]]] = {
         ("savvi", 0.001),
         ("GrowthBook", 0.0),
         ("fixed test at every look", 0.050),
-        ("twice the baseline in two windows, p 1 %", 0.33),
+        ("twice the baseline, two windows, p 1 %", 0.33),
         ("the same, p .1 %", 0.97),
     ],
     "1 → 1.5 %, share .05": [("savvi", 6237), ("GAVI", 7204), ("GrowthBook", 8213), ("bound", 4207)],

@@ -36,21 +36,27 @@ def _strips(result: Result, title: str, about: str) -> str:
 def wrong_claims(result: Result) -> str:
     """Every formula in every world."""
     return _strips(
-        result, "No formula claims what is false more often than promised", "Each dot a world and an α: share of runs with a false claim ÷ α"
+        result,
+        "The formulas claim what is false no more often than promised",
+        "Each dot a world and an α: share of runs with a false claim ÷ α",
     )
 
 
 def wrong_claims_of_others(result: Result) -> str:
     """Tests with data of their own."""
     return _strips(
-        result, "Nor do the tests with data of their own", "Each dot an α (.05, .01): share of runs with a false claim ÷ α"
+        result,
+        "Tests with data of their own keep their promise too",
+        "Each dot an α (.05, .01): share of runs with a false claim ÷ α",
     )
 
 
 def wrong_verdicts(result: Result) -> str:
     """The router in every world."""
     return _strips(
-        result, "Nor does the router", "Each dot a world: share of runs with a false verdict ÷ what was promised"
+        result,
+        "The router's verdicts keep their promise",
+        "Each dot a world: share of runs with a false verdict ÷ what was promised",
     )
 
 
@@ -58,7 +64,9 @@ def peeking(result: Result) -> str:
     """A fixed test at every look, and ours."""
     lines = {name: (course, "grid" in name) for name, course in result.curves.items()}
     about = "A/A: share of runs with a false claim so far, .10 against .10, 5 % asked for"
-    return svg.curves("Looking often costs a fixed test its promise", about, lines, "units an arm", (0.05, "promised: 5 %"))
+    return svg.curves(
+        "Looking often costs a fixed test its promise", about, lines, "units an arm", (0.05, "promised: 5 %")
+    )
 
 
 def units(result: Result) -> str:
@@ -70,7 +78,9 @@ def units(result: Result) -> str:
         ("normal, two-sided", "normal two-sided", "+1 pp"),
     )
     about = ".10 → .11: mean units until a decision ÷ what a fixed test needs for a power of 80 %"
-    return svg.bars("Units until an open-ended decision", about, rows + _peers("units at the MDE"), (1.06, "target 1.06"))
+    return svg.bars(
+        "Units until an open-ended decision", about, rows + _peers("units at the MDE"), (1.06, "target 1.06")
+    )
 
 
 def horizon_units(result: Result) -> str:
@@ -83,14 +93,18 @@ def horizon_units(result: Result) -> str:
         ("Lan-DeMets, 20 looks", "20 looks", "+1 pp, mean"),
     )
     about = ".10 → .11: mean units ÷ what a fixed test needs for a power of 80 %"
-    return svg.bars("A horizon saves a quarter of the units", about, rows + _peers("horizon, units"), (0.76, "target .76"))
+    return svg.bars(
+        "A horizon saves a quarter of the units", about, rows + _peers("horizon, units"), (0.76, "target .76")
+    )
 
 
 def harmful_canary(result: Result) -> str:
     """Requests to a rollback."""
     rows = _bars(result, ("exact conditional test", "share 0.05", "1.0% → 2.0%"))
     about = "Errors 1 → 2 %, canary share 5 %, α 1 %: mean canary requests until it is rolled back"
-    return svg.bars("A harmful canary is seen soon", about, rows + _peers("1 → 2 %, share .05"), (1600, "target 1,600"))
+    return svg.bars(
+        "A harmful canary is seen soon", about, rows + _peers("1 → 2 %, share .05"), (1600, "target 1,600")
+    )
 
 
 def harmless_canary(result: Result) -> str:
@@ -101,7 +115,12 @@ def harmless_canary(result: Result) -> str:
         ("exact conditional test, p .1 %", "share 0.05, 0.1% in both"),
     )
     about = "Errors alike in both arms, 400 looks: share of canaries that are rolled back"
-    return svg.bars("A harmless canary is left alone", about, rows + _peers("rolled back wrongly"), (0.01, "promised: 1 %"))
+    return svg.bars(
+        "A harmless canary is left alone",
+        about,
+        rows + _peers("rolled back wrongly"),
+        (0.01, "promised: 1 %"),
+    )
 
 
 def good_canary(result: Result) -> str:
@@ -122,16 +141,22 @@ def mismatch(result: Result) -> str:
     """Invented mismatches."""
     lines = {name: (course, "e-value" in name) for name, course in result.curves.items()}
     about = "50/50 as asked: share of runs with an alarm so far"
-    return svg.curves("A mismatch is not invented", about, lines, "units of both arms", (0.001, "promised: .1 %"))
+    return svg.curves(
+        "A mismatch is not invented", about, lines, "units of both arms", (0.001, "promised: .1 %")
+    )
 
 
 def coverage(result: Result) -> str:
     """Simultaneous coverage."""
     lines = {
-        name.partition(",")[0]: (course, "always" in name) for name, course in result.curves.items() if "1 pp" in name
+        name.partition(",")[0]: (course, "always" in name)
+        for name, course in result.curves.items()
+        if "1 pp" in name
     }
     about = "Difference of 1 pp: share of runs whose interval has held at every look so far"
-    return svg.curves("The interval holds at all looks at once", about, lines, "units an arm", (0.95, "promised: 95 %"))
+    return svg.curves(
+        "The interval holds at all looks at once", about, lines, "units an arm", (0.95, "promised: 95 %")
+    )
 
 
 def multiplicity(result: Result) -> str:
@@ -174,5 +199,6 @@ OF: dict[str, tuple[Callable[[Result], str], ...]] = {
 def draw(results: Sequence[Result]) -> dict[str, dict[str, str]]:
     """By study, its pictures by name."""
     return {
-        result.name: {draw_one.__name__: draw_one(result) for draw_one in OF.get(result.name, ())} for result in results
+        result.name: {draw_one.__name__: draw_one(result) for draw_one in OF.get(result.name, ())}
+        for result in results
     }

@@ -37,7 +37,9 @@ def _marked(text: str, rows: Iterable[Row]) -> str:
 
 def _wide(rows: Sequence[Row]) -> str:
     columns = list(dict.fromkeys(row.column for row in rows))
-    promises = {c: sorted({r.promised for r in rows if r.column == c and r.promised}, reverse=True) for c in columns}
+    promises = {
+        c: sorted({r.promised for r in rows if r.column == c and r.promised}, reverse=True) for c in columns
+    }
     heads = [f"{c} (≤ {' / '.join(shown(p) for p in promises[c])})" for c in columns]
     lines = [f"| | {' | '.join(heads)} |", "|---|" + "---|" * len(columns)]
     cells: dict[tuple[str, str], list[Row]] = {}

@@ -79,25 +79,26 @@ def rng_of(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
-def rate(what: str, hits: npt.NDArray[np.bool_], promised: float | None = None, **more: Any) -> Row:
+def rate(what: str, hits: npt.ArrayLike, promised: float | None = None, **more: Any) -> Row:
     """A share of replications. Its error is that of the promise when that is larger: 0 of 1,000 is not 0."""
-    n = len(hits)
-    p = float(hits.mean())
+    found = np.asarray(hits, bool)
+    n, p = len(found), float(found.mean())
     spread = max(p * (1 - p), promised * (1 - promised) if promised is not None else 0.0)
     return Row(what, p, math.sqrt(spread / n), promised, **more)
 
 
-def average(what: str, values: npt.NDArray[Any], promised: float | None = None, **more: Any) -> Row:
+def average(what: str, values: npt.ArrayLike, promised: float | None = None, **more: Any) -> Row:
     """A mean over replications."""
-    return Row(
-        what, float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))), promised, **more
-    )
+    found = np.asarray(values, float)
+    return Row(what, float(found.mean()), float(found.std(ddof=1) / math.sqrt(len(found))), promised, **more)
 
 
 def save(result: Result) -> None:
     """Keep a result."""
     FOLDER.mkdir(exist_ok=True)
-    (FOLDER / f"{result.name}.json").write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n")
+    (FOLDER / f"{result.name}.json").write_text(
+        json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n"
+    )
 
 
 def load(names: Iterable[str]) -> list[Result]:
@@ -115,4 +116,9 @@ def timed(study: Callable[[int, int], Result], reps: int, seed: int) -> Result:
     """Run a study and note what it cost."""
     begun = time.process_time()
     result = study(reps, seed)
-    return Result(**{**{name: getattr(result, name) for name in Result.__slots__}, "seconds": round(time.process_time() - begun, 1)})
+    return Result(
+        **{
+            **{name: getattr(result, name) for name in Result.__slots__},
+            "seconds": round(time.process_time() - begun, 1),
+        }
+    )

@@ -49,12 +49,17 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(STUDIES))
     parser.add_argument("--reps", type=int, help="replications, instead of each study's own")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--tables", action="store_true", help="only rewrite tables and pictures from kept results")
+    parser.add_argument(
+        "--tables", action="store_true", help="only rewrite tables and pictures from kept results"
+    )
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in STUDIES]
     if unknown or (options.reps is not None and options.reps < 2):
         found = ", ".join(unknown) or f"--reps {options.reps}"
-        print(f"simulate: expected some of {', '.join(STUDIES)} and at least 2 reps, found {found}", file=sys.stderr)
+        print(
+            f"simulate: expected some of {', '.join(STUDIES)} and at least 2 reps, found {found}",
+            file=sys.stderr,
+        )
         return 2
     for name in [] if options.tables else options.names or STUDIES:
         study, reps = STUDIES[name]
@@ -64,7 +69,9 @@ def main() -> int:
         print(report.table(result), flush=True)
     kept = load(STUDIES)
     report.write(kept)
-    missed = [f"{result.name}: {row.what} {row.column}" for result in kept for row in result.rows if row.missed]
+    missed = [
+        f"{result.name}: {row.what} {row.column}" for result in kept for row in result.rows if row.missed
+    ]
     for line in missed:
         print(f"missed: {line}", file=sys.stderr)
     return 1 if missed else 0

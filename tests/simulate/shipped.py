@@ -45,7 +45,7 @@ def of_estimates(estimates: list[Estimate], shape: tuple[int, ...]) -> Said:
 def of_means(arms: Arms, resolution: int) -> Said:
     """Means over units of a number per unit."""
     samples = [
-        [sample(*row, scale=resolution) for row in zip(*rows_of(arm.n, arm.sy, arm.syy), strict=True)]
+        [sample(n, sy, syy, resolution) for n, sy, syy in zip(*rows_of(arm.n, arm.sy, arm.syy), strict=True)]
         for arm in arms
     ]
     return of_estimates([means.difference(*pair) for pair in zip(*samples, strict=True)], arms[0].n.shape)

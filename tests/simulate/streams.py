@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Whole = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 
 class Sums(NamedTuple):
@@ -95,7 +96,7 @@ def each(function: Callable[..., float], *arrays: npt.NDArray[Any]) -> Float:
     return np.array(found).reshape(arrays[0].shape)
 
 
-def first(reached: npt.NDArray[np.bool_]) -> tuple[Whole, npt.NDArray[np.bool_]]:
+def first(reached: Flags) -> tuple[Whole, Flags]:
     """Of each replication, the first look that has it (the last look where none has), and whether any has."""
     any_look = reached.any(axis=1)
-    return np.where(any_look, reached.argmax(axis=1), reached.shape[1] - 1), any_look
+    return np.where(any_look, reached.argmax(axis=1), reached.shape[1] - 1), np.asarray(any_look)

@@ -8,7 +8,7 @@ from router.api.charts import Point, points, tag
 from tests.simulate.peers import shown
 from tests.simulate.results import Row
 
-WIDTH, LEFT, RIGHT, LINE = 760, 270, 70, 26
+WIDTH, LEFT, RIGHT, LINE = 800, 340, 60, 26
 STYLE = """
 svg { background: #fff; font: 13px system-ui, sans-serif; }
 text { fill: #1d2733; } .small { font-size: 12px; fill: #52606d; } .title { font-size: 16px; font-weight: 600; }
@@ -49,7 +49,15 @@ def bars(title: str, about: str, rows: Sequence[Bar], limit: tuple[float, str] |
         length = max(1.0, value * scale)
         parts += [
             tag("text", label, x=LEFT - 10, y=y + 14, text_anchor="end"),
-            tag("rect", x=LEFT, y=y + 2, width=length, height=LINE - 9, rx=2, class_="ours" if ours else "others"),
+            tag(
+                "rect",
+                x=LEFT,
+                y=y + 2,
+                width=length,
+                height=LINE - 9,
+                rx=2,
+                class_="ours" if ours else "others",
+            ),
             tag("text", shown(value), x=LEFT + (value + 2 * error) * scale + 6, y=y + 14, class_="small"),
         ]
         if error:
@@ -67,7 +75,9 @@ def bars(title: str, about: str, rows: Sequence[Bar], limit: tuple[float, str] |
 
 def strips(title: str, about: str, rows: Mapping[str, Sequence[Row]]) -> str:
     """A dot for each world, at its rate over what was promised; 1 is the promise."""
-    most = max(1.2, *(row.measured / row.promised for found in rows.values() for row in found if row.promised))
+    most = max(
+        1.2, *(row.measured / row.promised for found in rows.values() for row in found if row.promised)
+    )
     scale = (WIDTH - LEFT - RIGHT) / most
     parts: list[str] = []
     for i, (label, found) in enumerate(rows.items()):
@@ -77,7 +87,14 @@ def strips(title: str, about: str, rows: Mapping[str, Sequence[Row]]) -> str:
             tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y + 10, y2=y + 10, class_="axis"),
         ]
         parts += [
-            tag("circle", cx=LEFT + row.measured / row.promised * scale, cy=y + 10, r=4, fill_opacity=0.4, class_="ours")
+            tag(
+                "circle",
+                cx=LEFT + row.measured / row.promised * scale,
+                cy=y + 10,
+                r=4,
+                fill_opacity=0.4,
+                class_="ours",
+            )
             for row in found
             if row.promised
         ]
@@ -98,7 +115,7 @@ def curves(
     limit: tuple[float, str],
 ) -> str:
     """Courses over units; each is named at its end."""
-    left, top, bottom, right = 60, 66, 330, WIDTH - 230
+    left, top, bottom, right = 70, 66, 300, WIDTH - 250
     places = [point for course, _ in lines.values() for point in course]
     most_x = max(x for x, _ in places)
     ys = [y for _, y in places] + [limit[0]]
@@ -109,17 +126,23 @@ def curves(
 
     parts: list[str] = [tag("line", x1=left, x2=right, y1=bottom, y2=bottom, class_="axis")]
     for y in (low, (low + high) / 2, high):
-        parts.append(tag("text", f"{y:.1%}", x=left - 8, y=at(0, y)[1] + 4, text_anchor="end", class_="small"))
+        parts.append(
+            tag("text", f"{y * 100:.3g} %", x=left - 8, y=at(0, y)[1] + 4, text_anchor="end", class_="small")
+        )
     for x in (most_x / 2, most_x):
-        parts.append(tag("text", f"{x:,.0f}", x=at(x, low)[0], y=bottom + 18, text_anchor="middle", class_="small"))
+        parts.append(
+            tag("text", f"{x:,.0f}", x=at(x, low)[0], y=bottom + 16, text_anchor="middle", class_="small")
+        )
     parts.append(tag("text", across, x=left, y=bottom + 36, class_="small"))
     y = at(0, limit[0])[1]
     parts.append(tag("line", x1=left, x2=right, y1=y, y2=y, class_="limit"))
     names = [(at(*course[-1])[1], name) for name, (course, _) in lines.items()] + [(y, limit[1])]
     for course, ours in lines.values():
-        parts.append(tag("polyline", points=points(at(*p) for p in course), class_="ours" if ours else "others"))
+        parts.append(
+            tag("polyline", points=points(at(*p) for p in course), class_="ours" if ours else "others")
+        )
     used = -100.0
     for height, name in sorted(names):
-        used = max(height, used + 16)
+        used = max(min(height, bottom - 20), used + 16)  # above the numbers of the axis
         parts.append(tag("text", name, x=right + 8, y=used + 4, class_="small"))
     return picture(bottom + 48, title, about, parts)

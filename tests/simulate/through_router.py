@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from router.evidence import State, Verdict, weigh
 from router.events import FIXED_POINT
+from router.evidence import State, Verdict, weigh
 from router.health import Health
 from router.metric import KINDS
 from router.reading import Reading
@@ -87,7 +87,9 @@ def claimed(run: dict[str, Any], moments: dict[str, Any], replication: int, look
     run = run | {"maxima": {}, "srm": 0.0}
     for look in range(looks):
         values = {name: course[replication, look] for name, course in moments.items()}
-        said = weigh(run, {name: value for name, value in values.items() if value}, HEALTHY, START + look * 1000)
+        said = weigh(
+            run, {name: value for name, value in values.items() if value}, HEALTHY, START + look * 1000
+        )
         run |= {"maxima": said.maxima, "srm": said.srm}
         states = [row["state"] for row in said.document["metrics"].values()]
         found["harm"] |= bool(said.harmful)

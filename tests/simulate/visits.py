@@ -91,7 +91,10 @@ def returning(
     """
     courses = [_one(rng, share, population, effect) for _ in range(reps)]
     kinds = [
-        [Sums(*(np.stack(part) for part in zip(*[course[kind][arm] for course in courses], strict=True))) for arm in (0, 1)]
+        [
+            Sums(*(np.stack(part) for part in zip(*[course[kind][arm] for course in courses], strict=True)))
+            for arm in (0, 1)
+        ]
         for kind in (0, 1)
     ]
     exposed = tuple(np.stack([course[2][arm] for course in courses]) for arm in (0, 1))

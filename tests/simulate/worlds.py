@@ -117,7 +117,8 @@ RAMP = (0.04, 0.2, 0.4, 1.0)  # coverage of the default ramp: 1, 5, 10 and 25 % 
 def ramp_sizes(per_look: int, looks: int) -> Whole:
     """Batches of a ramp of four steps of equal length, with all traffic being ``per_look`` units a look."""
     coverage = np.repeat(RAMP, -(-looks // len(RAMP)))[:looks]
-    return np.maximum(1, np.rint(per_look * coverage)).astype(np.int64)
+    sizes: Whole = np.maximum(1, np.rint(per_look * coverage)).astype(np.int64)
+    return sizes
 
 
 def drifting(rng: np.random.Generator, reps: int, share: float, effect: float = 0.0) -> Stream:
