@@ -63,6 +63,23 @@ def _shares() -> list[Case]:
     return found
 
 
+def _common() -> list[Case]:
+    """Events that most units have: what must be expected fifty times is then the event's absence."""
+    found = []
+    for p in (0.43, 0.9, 0.99):
+        margin = min(0.02, 0.9 * (1 - p))
+        for effect in (0.0, margin):
+
+            def draw(rng: np.random.Generator, reps: int, p: float = p, e: float = effect) -> Stream:
+                sizes = batches(20, 60_000, worlds.LOOKS)
+                return worlds.proportions(rng, reps, 0.25, p, p + e, sizes=sizes)
+
+            edge = ", worse by the margin" if effect else ""
+            name = f"p {p:g}, share 0.25{edge}"
+            found.append(Case(name, draw, Question(margin, effect), of_shares, ("proportion",)))
+    return found
+
+
 def _numbers() -> list[Case]:
     found = []
     for sigma in (1.0, 2.0):
@@ -123,4 +140,4 @@ def _silent() -> Case:
     return Case("no event at all", draw, Question(0.01), of_shares, ("proportion", "rare_proportion"))
 
 
-CASES = [*_shares(), *_numbers(), *_ramps(), _silent()]
+CASES = [*_shares(), *_common(), *_numbers(), *_ramps(), _silent()]

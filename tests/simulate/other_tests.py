@@ -35,6 +35,7 @@ LOOKS = 40
 BATCH = (75, 25)  # units of control and treatment between looks
 MILLI = 1000
 ALPHAS = (0.05, 0.01)
+Looks = Callable[[np.random.Generator, int], list[Float]]
 Rng = np.random.Generator
 
 
@@ -64,7 +65,7 @@ def with_covariate(rng: Rng, reps: int) -> list[Float]:
     return by_grid(of_estimates(found, (reps, LOOKS)), Question(0.1))
 
 
-def ratings(effect: Callable[[Sequence[int], Sequence[int]], Estimate]) -> Callable[[Rng, int], list[Float]]:
+def ratings(effect: Callable[[Sequence[int], Sequence[int]], Estimate]) -> Looks:
     """Five categories, most of them good."""
 
     def looks(rng: Rng, reps: int) -> list[Float]:
@@ -79,9 +80,7 @@ def ratings(effect: Callable[[Sequence[int], Sequence[int]], Estimate]) -> Calla
     return looks
 
 
-def small_samples(
-    test: Callable[[means.Small, int], float], signs: Sequence[int]
-) -> Callable[[Rng, int], list[Float]]:
+def small_samples(test: Callable[[means.Small, int], float], signs: Sequence[int]) -> Looks:
     """Normal values, one more in each arm at every look, from two on; no gate."""
 
     def looks(rng: Rng, reps: int) -> list[Float]:
@@ -190,7 +189,7 @@ def unlike_strata(rng: Rng, reps: int) -> list[Float]:
 
 
 # Name, the looks of it, by how much its replications are fewer.
-TESTS: list[tuple[str, Callable[[Rng, int], list[Float]], int]] = [
+TESTS: list[tuple[str, Looks, int]] = [
     ("CUPED, covariate missing in a fifth", with_covariate, 8),
     ("rating, mean score", ratings(ordinal.mean_score), 4),
     ("rating, win probability", ratings(ordinal.win_probability), 4),

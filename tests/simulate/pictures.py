@@ -60,6 +60,13 @@ def wrong_verdicts(result: Result) -> str:
     )
 
 
+def traps(result: Result) -> str:
+    """The usual comparisons and ours."""
+    rows: list[Bar] = [(row.what, row.measured, row.error, row.promised is not None) for row in result.rows]
+    about = "No effect anywhere, one and the same test: share of runs with a false claim"
+    return svg.bars("What lanes, windows and units are for", about, rows, (0.05, "promised: 5 %"))
+
+
 def peeking(result: Result) -> str:
     """A fixed test at every look, and ours."""
     lines = {name: (course, "grid" in name) for name, course in result.curves.items()}
@@ -185,6 +192,7 @@ OF: dict[str, tuple[Callable[[Result], str], ...]] = {
     "error_rates": (wrong_claims,),
     "other_tests": (wrong_claims_of_others,),
     "through_router": (wrong_verdicts,),
+    "traps": (traps,),
     "efficiency": (peeking, units),
     "horizon": (horizon_units,),
     "canary": (harmful_canary, harmless_canary),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.simulate import pictures
@@ -79,22 +79,29 @@ def _folded(lines: Sequence[str]) -> list[str]:
     return ["<details><summary>Every world</summary>", "", *lines, "", "</details>"]
 
 
+def sections(results: Sequence[Result], drawn: Mapping[str, Mapping[str, str]]) -> str:
+    """What stands between the markers."""
+    parts = []
+    for result in results:
+        parts.append(table(result))
+        for name, svg in drawn[result.name].items():
+            title = svg.partition("<title>")[2].partition("</title>")[0]
+            parts.append(f"![{title}](pictures/{name}.svg)\n")
+    return f"{BEGIN}\n\n" + "\n".join(parts) + f"\n{END}"
+
+
 def write(results: Sequence[Result]) -> None:
     """Replace the part of the README between its markers, and the pictures."""
     folder = STATS / "pictures"
     folder.mkdir(exist_ok=True)
     drawn = pictures.draw(results)
-    sections = []
-    for result in results:
-        sections.append(table(result))
-        for name, svg in drawn[result.name].items():
+    for pictures_of_one in drawn.values():
+        for name, svg in pictures_of_one.items():
             (folder / f"{name}.svg").write_text(svg + "\n")
-            title = svg.partition("<title>")[2].partition("</title>")[0]
-            sections.append(f"![{title}](pictures/{name}.svg)\n")
     path = STATS / "README.md"
     text = path.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     if not rest:
         before, after = text.rstrip() + "\n\n", "\n"
-    path.write_text(f"{before}{BEGIN}\n\n" + "\n".join(sections) + f"\n{END}{after}")
+    path.write_text(before + sections(results, drawn) + after)

@@ -24,6 +24,7 @@ from tests.simulate import (
     other_tests,
     report,
     through_router,
+    traps,
 )
 from tests.simulate.results import Result, load, save, timed
 
@@ -32,6 +33,7 @@ STUDIES: dict[str, tuple[Callable[[int, int], Result], int]] = {
     "error_rates": (error_rates.study, 4000),
     "other_tests": (other_tests.study, 4000),
     "through_router": (through_router.study, 300),
+    "traps": (traps.study, 4000),
     "efficiency": (efficiency.study, 4000),
     "horizon": (efficiency.horizon, 4000),
     "canary": (canary.study, 4000),

@@ -13,8 +13,8 @@ EVENTS = 5000  # expected in both arms by the last look: at a share of 5 % the g
 WINDOW = 3  # looks until a window has closed
 
 
-def arrivals(rng: np.random.Generator, reps: int, sizes: Whole, share: float) -> tuple[Whole, Whole]:
-    """New units of (control, treatment) at each look; each unit is assigned on its own."""
+def arrivals(rng: np.random.Generator, reps: int, sizes: Whole, share: float | Float) -> tuple[Whole, Whole]:
+    """New units of (control, treatment) at each look; each is assigned on its own, by one share or one for each look."""
     treatment = rng.binomial(sizes, share, (reps, len(sizes)))
     return sizes - treatment, treatment
 
@@ -121,21 +121,41 @@ def ramp_sizes(per_look: int, looks: int) -> Whole:
     return sizes
 
 
-def drifting(rng: np.random.Generator, reps: int, share: float, effect: float = 0.0) -> Stream:
+def drifting(
+    rng: np.random.Generator, reps: int, share: float, effect: float = 0.0, per_look: int = 400
+) -> Stream:
     """A baseline that drifts from 10 to 12 % while the ramp raises coverage."""
     looks = 120
     p = np.linspace(0.10, 0.12, looks)
-    sizes = ramp_sizes(400, looks)
+    sizes = ramp_sizes(per_look, looks)
     return proportions(rng, reps, share, p, p + effect, sizes=sizes, name="drift .10 → .12 under a ramp")
 
 
-def delayed(rng: np.random.Generator, reps: int, share: float, effect: float = 0.0) -> Stream:
-    """Conversions that come late under a ramp: 10 % of the units, after 8 looks on average; the window is 20 looks."""
+def delayed(
+    rng: np.random.Generator,
+    reps: int,
+    share: float,
+    effect: float = 0.0,
+    *,
+    sizes: Whole | None = None,
+    entering: float | Float | None = None,
+) -> Stream:
+    """Conversions that come late under a ramp: 10 % of the units, after 8 looks on average; the window is 20 looks.
+
+    Args:
+        rng: of this world.
+        reps: replications.
+        share: of the treatment's lane in both lanes.
+        effect: added to the treatment's 10 %.
+        sizes: of 120 batches; absent, those of a ramp that fills both lanes alike.
+        entering: the treatment's share of each batch, where it is not ``share``.
+    """
     looks, window, p = 120, 20, 0.1
-    sizes = ramp_sizes(400, looks)
+    sizes = ramp_sizes(400, looks) if sizes is None else sizes
+    new = arrivals(rng, reps, sizes, share if entering is None else entering)
     chances = np.exp(-np.arange(window) / 8) - np.exp(-np.arange(1, window + 1) / 8)
     running, closed, exposed = [], [], []
-    for n, rate in zip(arrivals(rng, reps, sizes, share), (p, p + effect), strict=True):
+    for n, rate in zip(new, (p, p + effect), strict=True):
         converting = rng.binomial(n, rate / chances.sum())  # so that ``rate`` of them do inside the window
         heard, kept = np.zeros((reps, looks + window), np.int64), np.zeros((reps, looks), np.int64)
         for look in range(looks):
