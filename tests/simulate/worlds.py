@@ -66,6 +66,7 @@ def values(
     effect: float = 0.0,
     *,
     sizes: Whole,
+    factor: float = 1.0,
     name: str = "",
     window: int = WINDOW,
     cap: float = 1e6,
@@ -79,13 +80,14 @@ def values(
         draw: that many values of control.
         effect: added to those of the treatment.
         sizes: of the batches.
+        factor: by which those of the treatment are multiplied.
         name: of the world.
         window: looks until a unit's window has closed.
         cap: above which a value counts as the cap; it only keeps sums within 63 bits unless it is set.
     """
     arms = []
-    for n, shift in zip(arrivals(rng, reps, sizes, share), (0.0, effect), strict=True):
-        drawn = np.rint(np.minimum(draw(int(n.sum())) + shift, cap) * 100).astype(np.int64)
+    for n, shift, times in zip(arrivals(rng, reps, sizes, share), (0.0, effect), (1.0, factor), strict=True):
+        drawn = np.rint(np.minimum(draw(int(n.sum())) * times + shift, cap) * 100).astype(np.int64)
         ends = n.ravel().cumsum()
         parts = [
             np.diff(np.concatenate(([0], part.cumsum()))[ends], prepend=0) for part in (drawn, drawn * drawn)
