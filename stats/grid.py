@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from stats import arguments
-from stats.evalues import Array, log_sum_exp, log_sums_exp, threshold
+from stats.evalues import Array, log_mixtures, log_sum_exp, threshold
 from stats.intervals import Interval
 
 STEPS = (0.5, 1.0, 2.0, 4.0)
@@ -73,10 +75,8 @@ def log_evalue(information: float, weighted: float, null: float, unit: float) ->
         Wald (1945), Sequential tests of statistical hypotheses, for the likelihood ratios; Robbins (1970), Statistical
         methods related to the law of the iterated logarithm, for mixing them.
     """
-    arguments.between("unit", unit, 0.0, math.inf)
-    arguments.at_least("information", information, 0.0)
+    arguments.score(information, weighted, null, "unit", unit)
     score = weighted - null * information
-    arguments.between("weighted - null * information", score, -math.inf, math.inf)
     if information == 0:
         return 0.0
     slope, cost = unit * score, unit * unit * information
@@ -91,12 +91,10 @@ def log_evalues(information: Array, weighted: Array, null: float | Array, unit: 
     Raises:
         ValueError: an argument out of range anywhere.
     """
-    arguments.between("unit", unit, 0.0, math.inf)
-    arguments.at_least("information", information, 0.0)
+    arguments.score(information, weighted, null, "unit", unit)
     score = weighted - null * information
-    arguments.between("weighted - null * information", score, -math.inf, math.inf)
     slope, cost = unit * score, unit * unit * information
-    return log_sums_exp([log_weight + step * slope - half * cost for step, half, log_weight in _PARTS])
+    return log_mixtures(np.stack([step * slope - half * cost for step, half, _ in _PARTS]), WEIGHTS)
 
 
 def bound(information: float, weighted: float, unit: float, alpha: float) -> float:
