@@ -88,12 +88,20 @@ PEERS: dict[str, list[tuple[str, float]]] = {
 
 def words(name: str) -> str:
     """The numbers of one comparison as a line of a table."""
-    return ", ".join(f"{peer} {shown(value)}" for peer, value in PEERS[name])
+    return ", ".join(f"{peer} {given(value)}" for peer, value in PEERS[name])
+
+
+def given(value: float) -> str:
+    """A number with the digits it was given with, without a leading zero."""
+    return _bare(f"{value:,.6g}" if abs(value) >= 1000 else f"{value:g}")
 
 
 def shown(value: float) -> str:
-    """A number as tables have it: three digits that matter, no leading zero."""
+    """A measured number, with three digits that matter or four decimals."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
-    text = f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}" if abs(value) < 0.01 else f"{value:.3f}"
-    return text.replace("0.", ".", 1) if text.startswith("0.") else text
+    return _bare(f"{value:.4f}" if abs(value) < 0.01 else f"{value:.3f}")
+
+
+def _bare(text: str) -> str:
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.simulate import pictures
-from tests.simulate.peers import shown
+from tests.simulate.peers import given, shown
 from tests.simulate.results import Result, Row
 
 STATS = Path(__file__).parent.parent.parent / "stats"
@@ -25,7 +25,7 @@ def table(result: Result) -> str:
 def _long(rows: Sequence[Row]) -> str:
     lines = ["| what | measured | promised | others |", "|---|---|---|---|"]
     for row in rows:
-        limit = "" if row.promised is None else f"{'≥' if row.side == 'least' else '≤'} {shown(row.promised)}"
+        limit = "" if row.promised is None else f"{'≥' if row.side == 'least' else '≤'} {given(row.promised)}"
         measured = f"{shown(row.measured)} ± {shown(row.error)}"
         lines.append(f"| {row.what} | {_marked(measured, [row])} | {limit} | {row.peers} |")
     return "\n".join(lines)
@@ -40,7 +40,7 @@ def _wide(rows: Sequence[Row]) -> str:
     promises = {
         c: sorted({r.promised for r in rows if r.column == c and r.promised}, reverse=True) for c in columns
     }
-    heads = [f"{c} (≤ {' / '.join(shown(p) for p in promises[c])})" for c in columns]
+    heads = [f"{c} (≤ {' / '.join(given(p) for p in promises[c])})" for c in columns]
     lines = [f"| | {' | '.join(heads)} |", "|---|" + "---|" * len(columns)]
     cells: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -61,7 +61,7 @@ def _worst(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
             of = [row for row in own if row.promised == promise]
             worst = max(of, key=lambda row: row.measured)
             measured = _marked(f"{shown(worst.measured)} ± {shown(worst.error)}", of)
-            lines.append(f"| {column} | ≤ {shown(promise)} | {measured} | {worst.what} | {len(of)} |")
+            lines.append(f"| {column} | ≤ {given(promise)} | {measured} | {worst.what} | {len(of)} |")
     return lines
 
 
@@ -71,7 +71,7 @@ def _errors(rows: Sequence[Row]) -> str:
     for promise in sorted({row.promised for row in rows if row.promised is not None}, reverse=True):
         errors = [row.error for row in rows if row.promised == promise]
         low, high = shown(min(errors)), shown(max(errors))
-        parts.append(f"{low if low == high else f'{low} to {high}'} at {shown(promise)}")
+        parts.append(f"{low if low == high else f'{low} to {high}'} at {given(promise)}")
     return f"Monte-Carlo standard errors, at least that of the promise itself: {'; '.join(parts)}."
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from router.api.charts import Point, points, tag
-from tests.simulate.peers import shown
+from tests.simulate.peers import given, shown
 from tests.simulate.results import Row
 
 WIDTH, LEFT, RIGHT, LINE = 800, 340, 60, 26
@@ -58,7 +58,13 @@ def bars(title: str, about: str, rows: Sequence[Bar], limit: tuple[float, str] |
                 rx=2,
                 class_="ours" if ours else "others",
             ),
-            tag("text", shown(value), x=LEFT + (value + 2 * error) * scale + 6, y=y + 14, class_="small"),
+            tag(
+                "text",
+                shown(value) if error else given(value),
+                x=LEFT + (value + 2 * error) * scale + 6,
+                y=y + 14,
+                class_="small",
+            ),
         ]
         if error:
             ends = [LEFT + max(0.0, value + sign * 2 * error) * scale for sign in (-1, 1)]
@@ -73,8 +79,18 @@ def bars(title: str, about: str, rows: Sequence[Bar], limit: tuple[float, str] |
     return picture(bottom + 34, title, about, parts)
 
 
+def _dot(value: float, error: float, y: float, scale: float) -> list[str]:
+    """A dot; one beyond the promise shows how far luck reaches."""
+    x = LEFT + value * scale
+    dot = tag("circle", cx=x, cy=y, r=4, fill_opacity=0.4, class_="ours")
+    if value <= 1:
+        return [dot]
+    reach = 3 * error * scale
+    return [tag("line", x1=max(LEFT, x - reach), x2=x, y1=y, y2=y, class_="error"), dot]
+
+
 def strips(title: str, about: str, rows: Mapping[str, Sequence[Row]]) -> str:
-    """A dot for each world, at its rate over what was promised; 1 is the promise."""
+    """A dot for each world, at its rate over what was promised; 1 is the promise. A line is three standard errors."""
     most = max(
         1.2, *(row.measured / row.promised for found in rows.values() for row in found if row.promised)
     )
@@ -86,18 +102,9 @@ def strips(title: str, about: str, rows: Mapping[str, Sequence[Row]]) -> str:
             tag("text", label, x=LEFT - 10, y=y + 14, text_anchor="end"),
             tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y + 10, y2=y + 10, class_="axis"),
         ]
-        parts += [
-            tag(
-                "circle",
-                cx=LEFT + row.measured / row.promised * scale,
-                cy=y + 10,
-                r=4,
-                fill_opacity=0.4,
-                class_="ours",
-            )
-            for row in found
-            if row.promised
-        ]
+        for row in found:
+            if row.promised:
+                parts += _dot(row.measured / row.promised, row.error / row.promised, y + 10, scale)
     bottom, x = 66 + LINE * len(rows), LEFT + scale
     parts += [
         tag("line", x1=x, x2=x, y1=60, y2=bottom + 4, class_="limit"),

@@ -10,6 +10,7 @@ from stats import grid, sprt
 from stats.evalues import log_mixtures, threshold
 from tests.simulate import worlds
 from tests.simulate.efficiency import ALPHA, POINT, n80
+from tests.simulate.peers import given
 from tests.simulate.results import Result, Row, average, rng_of
 from tests.simulate.shipped import Said, of_proportions
 from tests.simulate.streams import Float, first
@@ -73,12 +74,20 @@ def study(reps: int, seed: int) -> Result:
     """The shipped weights and the best that were found."""
     best = search(seed + 1000, reps)
     said, rows = draw(seed, reps), list[Row]()
-    for name, weights in (("shipped", grid.WEIGHTS), ("best found", best)):
-        for size, found in units(said, weights).items():
-            limit = round(WITHIN * BOUND, 3) if size == 1 and name != "shipped" else None
-            peers = f"{WITHIN} times the bound {BOUND}" if limit else ""
-            what = f"{name}: effect of {size:g} MDE, mean units ÷ n80"
-            rows.append(average(what, found, limit, peers=peers))
+    ours, theirs = units(said, grid.WEIGHTS), units(said, best)
+    for size in WORLDS:
+        where = f"effect of {size:g} MDE, mean units ÷ n80"
+        limit = round(WITHIN * BOUND, 3) if size == 1 else None
+        rows += [
+            average(f"shipped: {where}", ours[size]),
+            average(
+                f"best found: {where}",
+                theirs[size],
+                limit,
+                peers=f"{WITHIN:g} × bound {given(BOUND)}" if limit else "",
+            ),
+            average(f"change: {where}", theirs[size] - ours[size]),
+        ]
     shares = ", ".join(f"{weight:g}" for weight in best)
     return Result(
         "weights",

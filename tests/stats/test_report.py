@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.simulate import pictures, report
-from tests.simulate.peers import shown
+from tests.simulate.peers import given, shown
 from tests.simulate.results import Result, Row, load
 from tests.simulate.run import STUDIES
 
@@ -46,7 +46,15 @@ def test_a_number_that_is_only_shown_misses_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0312, ".031"), (0.0008, ".0008"), (1.057, "1.06"), (1981.2, "1,981"), (0.0, ".0000")],
+    [(0.0312, ".031"), (0.0008, ".0008"), (1.057, "1.057"), (1981.2, "1,981"), (0.0, ".0000")],
 )
-def test_numbers_are_shown_with_what_matters(value: float, text: str) -> None:
+def test_measured_numbers_are_shown_with_what_matters(value: float, text: str) -> None:
     assert shown(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.05, ".05"), (1.06, "1.06"), (0.94, ".94"), (6237, "6,237"), (1.0, "1"), (45_000, "45,000")],
+)
+def test_numbers_of_others_keep_their_digits(value: float, text: str) -> None:
+    assert given(value) == text
