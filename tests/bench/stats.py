@@ -32,8 +32,8 @@ from stats import (
 from stats.moments import sample
 from stats.pairs import Totals
 
-ROUNDS = 60
-CALLS = 200
+ROUNDS = 300
+CALLS = 20
 METRICS = 20_000
 UNIT = 1_000_000
 PAIR = Totals(7500, 22_500, 7500 * UNIT, 90_000, 25_000 * UNIT, 9000 * UNIT**2)

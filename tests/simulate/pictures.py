@@ -90,16 +90,6 @@ def units(result: Result) -> str:
     )
 
 
-def other_weights(result: Result) -> str:
-    """Shipped weights and the best found."""
-    rows: list[Bar] = [
-        (row.what.partition(",")[0], row.measured, row.error, row.what.startswith("best"))
-        for row in result.rows
-    ]
-    about = ".10 → .11 as MDE: mean units until a decision ÷ n80 of the true effect"
-    return svg.bars("What other weights of the grid would gain, and cost", about, rows)
-
-
 def horizon_units(result: Result) -> str:
     """Mean units with a horizon."""
     rows = _bars(
@@ -204,7 +194,6 @@ OF: dict[str, tuple[Callable[[Result], str], ...]] = {
     "through_router": (wrong_verdicts,),
     "traps": (traps,),
     "efficiency": (peeking, units),
-    "weights": (other_weights,),
     "horizon": (horizon_units,),
     "canary": (harmful_canary, harmless_canary),
     "promotion": (good_canary,),

@@ -33,7 +33,7 @@ from tests.simulate.results import Result, load, save, timed
 STUDIES: dict[str, tuple[Callable[[int, int], Result], int]] = {
     "error_rates": (error_rates.study, 4000),
     "other_tests": (other_tests.study, 4000),
-    "through_router": (through_router.study, 300),
+    "through_router": (through_router.study, 200),
     "traps": (traps.study, 4000),
     "efficiency": (efficiency.study, 4000),
     "weights": (weights.study, 2000),

@@ -176,8 +176,11 @@ def _regression_t(inputs: Inputs) -> float:
 
 
 def _grid(inputs: Inputs) -> float:
+    """With the weights of the case, which are not the present ones."""
     information = inputs["se"] ** -2
-    return grid.log_evalue(information, information * inputs["est"], inputs["null"], inputs["mde"])
+    return grid.log_evalue(
+        information, information * inputs["est"], inputs["null"], inputs["mde"], (0.2, 0.5, 0.2, 0.1)
+    )
 
 
 def _rate_ratio(inputs: Inputs) -> float:
@@ -222,9 +225,9 @@ ABSENT = {
     "cs-norm2-rho": "nothing is tuned to a sample size: the mixture's variance is a fixed margin",
     "cs-bb1": "a one-sided beta mixture: rare shares have the discrete mixtures of counts and rare",
     "cs-gamma": "gamma mixtures, for sums with exponential or Poisson tails: values are capped instead",
-    "cs-polystitch": "stitched boundaries, wider than mixtures at every size that occurs",
-    "cs-lil": "stitched boundaries, wider than mixtures at every size that occurs",
-    "cs-dblstitch": "stitched boundaries, wider than mixtures at every size that occurs",
+    "cs-polystitch": "stitched boundaries: mixtures take their place",
+    "cs-lil": "stitched boundaries: mixtures take their place",
+    "cs-dblstitch": "stitched boundaries: mixtures take their place",
     "cs-quantile": "needs the sorted values of both arms: exceedance of a frozen quantile takes its place, and sees sooner",
     "gb-ratio": "a ratio with a covariate is not shipped, and the case does not carry its sums",
     "ville": "running intersections and betting engines",
