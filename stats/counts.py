@@ -32,7 +32,9 @@ class Mixture(NamedTuple):
 
 MORE = Mixture((1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0), (0.05, 0.1, 0.2, 0.35, 0.2, 0.07, 0.03))
 FEWER = Mixture(tuple(1 / ratio for ratio in MORE.ratios), MORE.weights)
-_INSIDE = (1.0, 1.1, 1.25, 1.5)  # of a margin of 2: no change, and three ratios on the way to it
+# Of a margin of 2: no change, and three ratios on the way to it. Searched on seeds of their own: a good canary at a 25 %
+# share is promoted after 1,663 requests instead of 1,768 with equal weights; one that is worse by a quarter pays 4 %.
+_INSIDE = Mixture((1.0, 1.1, 1.25, 1.5), (0.7, 0.15, 0.1, 0.05))
 
 
 def within(margin: float) -> Mixture:
@@ -49,7 +51,7 @@ def within(margin: float) -> Mixture:
     if margin == 1:
         raise arguments.wrong("margin", "a ratio other than 1", margin)
     power = math.log(margin) / math.log(2)
-    return Mixture(tuple(ratio**power for ratio in _INSIDE), (0.25,) * 4)
+    return Mixture(tuple(ratio**power for ratio in _INSIDE.ratios), _INSIDE.weights)
 
 
 @lru_cache(maxsize=4096)
