@@ -17,7 +17,8 @@ from scipy.special import lambertw, ndtr, ndtri
 
 from stats import arguments
 from stats.brownian import Crossing, crossing
-from stats.intervals import mde_grid_bound
+from stats.evalues import GRID, GRID_WEIGHTS
+from stats.mixtures import edge
 
 Floats = NDArray[np.float64]
 
@@ -162,7 +163,8 @@ def grid_course(
 
 
 def _edge(information: Floats, test: GridTest) -> Floats:
-    return np.array([-a * mde_grid_bound(a, 0.0, test.unit, test.alpha) for a in information.tolist()])
+    slopes = np.asarray(GRID) * test.unit
+    return edge(np.log(GRID_WEIGHTS) - information[:, None] * slopes**2 / 2, slopes, test.alpha)
 
 
 def grid_information(alpha: float, power: float) -> float:

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
+from scipy.special import gammaln, xlog1py, xlogy
 
 from stats import arguments
 from stats.evalues import HARM_RATIOS, HARM_WEIGHTS, RARE_RATES, RARE_WEIGHTS
+from stats.mixtures import edge
 
 Floats = NDArray[np.float64]
 
 MOST_FORGIVEN = 100  # events of the treatment that are followed; more count as "not shown"
-BISECTIONS = 60
+ROUNDING = 1e-6  # of an edge that is a whole number
 NEGLIGIBLE = 1e-13  # paths that fall this far behind are no longer followed
 
 
@@ -77,15 +78,9 @@ def _enough(
     counts: NDArray[np.int64], share: float, alpha: float, null: float, ratios: Floats, weights: Floats
 ) -> NDArray[np.int64]:
     """The least number of the treatment's events that rejects, by number of events; one more than all where none does."""
-    slopes = np.log(ratios / null)
     falls = math.log1p((null - 1) * share) - np.log1p((ratios - 1) * share)
-    offsets = np.log(weights) + counts[:, None] * falls
-    low, high = np.zeros(len(counts)), counts + 1.0
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        shown = np.logaddexp.reduce(offsets + middle[:, None] * slopes, axis=1) >= -math.log(alpha)
-        low, high = np.where(shown, low, middle), np.where(shown, middle, high)
-    return np.ceil(high - 1e-9).astype(np.int64)
+    exact = edge(np.log(weights) + counts[:, None] * falls, np.log(ratios / null), alpha)
+    return np.clip(np.ceil(exact - ROUNDING), 0, counts + 1).astype(np.int64)
 
 
 def forgiving_units(margin: float, alpha: float, most: float) -> NDArray[np.int64]:
@@ -104,17 +99,12 @@ def forgiving_units(margin: float, alpha: float, most: float) -> NDArray[np.int6
     """
     arguments.between("margin", margin, 0.0, 1.0)
     arguments.alpha(alpha)
-    found = np.arange(MOST_FORGIVEN)
-    rates, weights = np.asarray(RARE_RATES), np.asarray(RARE_WEIGHTS)
+    found = np.arange(MOST_FORGIVEN)[:, None]
+    rates = np.asarray(RARE_RATES)
+    gains = np.log1p(-rates * margin) - math.log1p(-margin)
     with np.errstate(divide="ignore", invalid="ignore"):
-        gains = np.log1p(-rates * margin) - math.log1p(-margin)
-        costs = np.where(found[:, None] > 0, found[:, None] * (np.log(rates) - gains), 0.0)
-    low, high = found.astype(float), np.full(len(found), max(most, MOST_FORGIVEN) + 1.0)
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        log_e = np.logaddexp.reduce(np.log(weights) + costs + middle[:, None] * gains, axis=1)
-        low, high = np.where(log_e < -math.log(alpha), middle, low), np.where(log_e < -math.log(alpha), high, middle)
-    units = np.ceil(high - 1e-6).astype(np.int64)
+        costs = np.where(found > 0, found * (np.log(rates) - gains), 0.0)
+    units = np.ceil(edge(np.log(RARE_WEIGHTS) + costs, gains, alpha) - ROUNDING).astype(np.int64)
     return units[units <= most]
 
 
@@ -135,19 +125,15 @@ def below_margin_course(units: Sequence[int] | NDArray[np.int64], rate: float) -
     arguments.at_least("1 - rate", 1 - rate, 0.0)
     inside, before, shown, result = np.ones(1), 0, 0.0, np.empty(len(units))
     for forgiven, now in enumerate(np.asarray(units).tolist()):
-        inside = np.convolve(inside, _binomial(now - before, rate)[: len(units)])[: len(units)]
+        inside = np.convolve(inside, _binomial(now - before, rate, len(units)))[: len(units)]
         shown += float(inside[: forgiven + 1].sum())
         inside[: forgiven + 1] = 0.0
         before, result[forgiven] = now, shown
-    return result
+    return np.minimum(result, 1.0)
 
 
-def _binomial(n: int, p: float) -> Floats:
-    """Chances of 0 .. n successes."""
-    if p <= 0 or p >= 1:
-        result = np.zeros(n + 1)
-        result[n if p >= 1 else 0] = 1.0
-        return result
-    k = np.arange(n + 1)
-    log = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1) + k * math.log(p) + (n - k) * math.log1p(-p)
+def _binomial(n: int, p: float, most: int | None = None) -> Floats:
+    """Chances of 0 .. n successes, or of the first ``most`` of these numbers."""
+    k = np.arange(n + 1 if most is None else min(n + 1, most))
+    log = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1) + xlogy(k, p) + xlog1py(n - k, -p)
     return np.asarray(np.exp(log))

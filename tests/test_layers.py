@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOOR = (
     "errors document telemetry settings bucketing flag assignment decision_id events quantity "
-    "reading metric ramp route experiment run moves plan attribution health evidence lifecycle decision"
+    "reading metric ramp route experiment timetable prospect forecast run moves plan attribution health evidence lifecycle decision"
 ).split()
 # What each part may import beside the standard library and itself. "floor" is the floor; more are packages or modules.
 FLOOR_LIBRARIES = {"yaml", "mmh3", "msgspec", "pydantic", "pydantic_core", "prometheus_client", "stats"}
