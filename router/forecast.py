@@ -51,7 +51,8 @@ def forecast(
     timetable = Timetable.of(spec, units_per_hour)
     horizon = LONGEST_HOURS if spec["deadline_ms"] is None else spec["deadline_ms"] / HOUR_MS
     known, assumed, missing = _known(spec, baselines)
-    hours = np.linspace(0.0, horizon, TIMES)
+    met = [stop.met for stop in timetable.stops if stop.met < horizon]
+    hours = np.union1d(horizon * np.linspace(0.0, 1.0, TIMES) ** 2, met)  # closest together where most happens
     plan = _Plan(spec, known, timetable, hours)
     scenarios = [plan.row(scenario) for scenario in _scenarios(spec)]
     deserving = scenarios[1 if spec["kind"] == "ab" else 0]
