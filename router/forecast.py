@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router.prospect import POWER, SHARES, Asked, Baseline, Prospect, least_harm, least_margin, prospect
+from router.prospect import SHARES, Asked, Baseline, Prospect, least_harm, least_margin, prospect
 from router.timetable import HOUR_MS, Timetable
 from stats.planning_rare import forgiving_units, ratio_course
 
@@ -52,7 +52,9 @@ def forecast(
     horizon = LONGEST_HOURS if spec["deadline_ms"] is None else spec["deadline_ms"] / HOUR_MS
     known, assumed, missing = _known(spec, baselines)
     met = [stop.met for stop in timetable.stops if stop.met < horizon]
-    hours = np.union1d(horizon * np.linspace(0.0, 1.0, TIMES) ** 2, met)  # closest together where most happens
+    hours = np.union1d(
+        horizon * np.linspace(0.0, 1.0, TIMES) ** 2, met
+    )  # closest together where most happens
     plan = _Plan(spec, known, timetable, hours)
     scenarios = [plan.row(scenario) for scenario in _scenarios(spec)]
     deserving = scenarios[1 if spec["kind"] == "ab" else 0]
@@ -81,7 +83,9 @@ def _known(
         given = baselines.get(name, Baseline())
         if kind in SHARES and given.rate is None:
             given = given._replace(rate=ASSUMED_RATES[kind])
-            assumed.append(f"{name}: a rate of {ASSUMED_RATES[kind] * 100:g} % in control (--rate {name}=...)")
+            assumed.append(
+                f"{name}: a rate of {ASSUMED_RATES[kind] * 100:g} % in control (--rate {name}=...)"
+            )
         if kind not in SHARES and given.sd is None:
             missing.append(f"{name}: the standard deviation of one unit's value (--sd {name}=...)")
             continue
@@ -140,7 +144,9 @@ class _Plan:
         ready = self.hours >= self.timetable.promotes
         promoted = np.where(ready, passed, 0.0)
         rolled_back = np.minimum(1 - harmless, 1 - promoted)
-        return Prospect(rolled_back, promoted, np.where(ready, np.minimum(futile, 1 - promoted - rolled_back), 0.0))
+        return Prospect(
+            rolled_back, promoted, np.where(ready, np.minimum(futile, 1 - promoted - rolled_back), 0.0)
+        )
 
     def row(self, scenario: Scenario) -> dict[str, Any]:
         row: dict[str, Any] = scenario._asdict() | dict.fromkeys(
@@ -190,7 +196,12 @@ class _Plan:
 
 def _rare_note(metric: Mapping[str, Any], baseline: Baseline, asked: Asked) -> str | None:
     """What a rare proportion asks for: a margin in pp may be passed without any event, a relative one needs events."""
-    if metric["kind"] != "rare_proportion" or asked.superior or metric["margin"] >= 1 or baseline.rate is None:
+    if (
+        metric["kind"] != "rare_proportion"
+        or asked.superior
+        or metric["margin"] >= 1
+        or baseline.rate is None
+    ):
         return None
     perfect = forgiving_units(metric["margin"], asked.promote / (2 - asked.promote), 1e9)[0]
     events = np.arange(1, 400)
@@ -202,6 +213,3 @@ def _rare_note(metric: Mapping[str, Any], baseline: Baseline, asked: Asked) -> s
         f"{perfect:,} units pass a margin of {metric['margin'] * 100:g} pp if none has an event; to show less than "
         f"twice {baseline.rate * 100:g} % takes about {relative:,.0f} treatment units, since a ratio needs events"
     )
-
-
-__all__ = ["POWER", "Baseline", "forecast"]

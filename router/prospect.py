@@ -68,7 +68,7 @@ class Arms(NamedTuple):
 
 
 def arms(metric: Mapping[str, Any], baseline: Baseline, effect: float, share: float) -> Arms | None:
-    """The truth when the treatment is worse by ``effect``; None when a rate cannot move that far.
+    """The truth when the treatment is worse by ``effect``; None when a rate is unknown or cannot move that far.
 
     Args:
         metric: as a run keeps it.
@@ -78,8 +78,9 @@ def arms(metric: Mapping[str, Any], baseline: Baseline, effect: float, share: fl
     """
     if baseline.sd is not None:
         return Arms(0.0, 0.0, unit_information(baseline.sd**2, baseline.sd**2, share))
-    assert baseline.rate is not None  # one of both is known, or nobody asks
     p0 = baseline.rate
+    if p0 is None:
+        return None
     p1 = p0 + harm_sign(metric) * effect
     if not -1e-12 <= p1 <= 1 + 1e-12:
         return None
@@ -223,7 +224,9 @@ def least_margin(metric: dict[str, Any], baseline: Baseline, asked: Asked, units
         return grid
 
     def passed(margin: float) -> bool:
-        return float(_absence_shown(metric | {"margin": margin}, equal, asked, np.array([units]))[-1]) >= POWER
+        return (
+            float(_absence_shown(metric | {"margin": margin}, equal, asked, np.array([units]))[-1]) >= POWER
+        )
 
     found = [value for value in (grid, _least(passed, equal.p0, 0.999)) if value is not None]
     return min(found, default=None)

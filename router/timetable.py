@@ -6,7 +6,7 @@ may say against a step is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -54,9 +54,9 @@ class Timetable:
         begins = came = 0.0
         for step in spec["ramp"]:
             rate = units_per_hour * step["traffic"] / PPM
-            enough = begins + max(0.0, step["units"] - came) / rate
+            enough = begins + (step["units"] - came) / rate
             if step["units"] <= came:
-                enough = _reached(stops, step["units"])
+                enough = float(np.interp(step["units"], *_arrivals(stops)[::-1]))
             met = max(begins + step["time_ms"] / HOUR_MS, enough + window if step["units"] else begins)
             came += rate * (met - begins)
             stops.append(Stop(step["traffic"], begins, met, came))
@@ -65,8 +65,7 @@ class Timetable:
 
     def units(self, hours: Floats) -> Floats:
         """Treatment units that have come by then; the last step lasts for ever."""
-        times = [stop.begins for stop in self.stops]
-        came = [0.0, *(stop.units for stop in self.stops[:-1])]
+        times, came = _arrivals(self.stops[:-1])
         rate = self.per_hour * self.stops[-1].traffic / PPM
         beyond = np.maximum(0.0, hours - times[-1]) * rate
         return np.where(hours < 0, 0.0, np.interp(hours, times, came) + beyond)
@@ -81,7 +80,6 @@ class Timetable:
         return self.stops[-1].met
 
 
-def _reached(stops: list[Stop], units: int) -> float:
-    """When this many units had come, within the steps so far."""
-    times = [stops[0].begins, *(stop.met for stop in stops)]
-    return float(np.interp(units, [0.0, *(stop.units for stop in stops)], times))
+def _arrivals(stops: Sequence[Stop]) -> tuple[list[float], list[float]]:
+    """Hours at the ends of steps, and treatment units that have come by then."""
+    return [0.0, *(stop.met for stop in stops)], [0.0, *(stop.units for stop in stops)]

@@ -112,7 +112,9 @@ def check_times(times: Floats) -> None:
     """
     between("times", times, 0.0, math.inf)
     if times.ndim != 1 or len(times) == 0 or bool(np.any(np.diff(times) <= 0)):
-        raise wrong("times", "at least one look, each with more information than the one before", times.tolist())
+        raise wrong(
+            "times", "at least one look, each with more information than the one before", times.tolist()
+        )
 
 
 def expected_time(times: Sequence[float], exits: Crossing) -> float:

@@ -24,7 +24,11 @@ FUTILE_POWER = 0.1  # conditional power below which going on is called futile
 
 
 def boundary(
-    times: Sequence[float], alpha: float, sides: int = 1, spending: str = "obrien_fleming", parameter: float = 0.0
+    times: Sequence[float],
+    alpha: float,
+    sides: int = 1,
+    spending: str = "obrien_fleming",
+    parameter: float = 0.0,
 ) -> tuple[float, ...]:
     """Critical values of z at each look.
 

@@ -133,9 +133,7 @@ def lee(
     return Interval(lows1 - highs0, highs1 - lows0)
 
 
-def _trimmed(
-    points: NDArray[np.float64], counts: NDArray[np.int64], keep: float
-) -> tuple[float, float]:
+def _trimmed(points: NDArray[np.float64], counts: NDArray[np.int64], keep: float) -> tuple[float, float]:
     """Means of the lowest and of the highest ``keep`` of the values."""
     shares = counts / counts.sum()
     below = np.concatenate(([0.0], np.cumsum(shares)[:-1]))

@@ -121,9 +121,7 @@ def interval(information: float, weighted: float, horizon: float, alpha: float) 
     return Interval((weighted - radius) / information, (weighted + radius) / information)
 
 
-def conditional_power(
-    information: float, score: float, horizon: float, effect: float, alpha: float
-) -> float:
+def conditional_power(information: float, score: float, horizon: float, effect: float, alpha: float) -> float:
     """The chance to reject by the horizon, given what is there now.
 
     Args:

@@ -17,7 +17,8 @@ from router.cli.files import json_option, read_files
 from router.document import load
 from router.errors import Problem, SpecError, nearest
 from router.experiment import Experiment, parse_documents
-from router.forecast import POWER, SHARES, Baseline, forecast
+from router.forecast import forecast
+from router.prospect import POWER, SHARES, Baseline
 from router.quantity import Unreadable, percent_ppm, plain
 
 UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000))
@@ -33,7 +34,7 @@ def _rate(text: str) -> float:
 
 def _above_zero(text: str) -> float:
     value = plain(text)
-    if value == 0 or not math.isfinite(value):
+    if value == 0:
         raise Unreadable("a number above 0, in the metric's own unit", text)
     return value
 
@@ -42,7 +43,9 @@ def _share(text: str) -> float:
     return percent_ppm(text) / PPM
 
 
-def _named(option: str, words: Iterable[str], read: Callable[[str], float], known: Iterable[str]) -> dict[str, float]:
+def _named(
+    option: str, words: Iterable[str], read: Callable[[str], float], known: Iterable[str]
+) -> dict[str, float]:
     """``NAME=VALUE`` by name."""
     values = {}
     for word in words:
@@ -50,7 +53,8 @@ def _named(option: str, words: Iterable[str], read: Callable[[str], float], know
         if name not in known:
             hint = nearest(name, known)
             raise click.UsageError(
-                f"{option}: expected NAME=VALUE of one of {', '.join(known)}, found {word!r}" + (hint and f" - {hint}")
+                f"{option}: expected NAME=VALUE of one of {', '.join(known)}, found {word!r}"
+                + (hint and f" - {hint}")
             )
         try:
             values[name] = read(text.strip())
@@ -67,9 +71,15 @@ def _named(option: str, words: Iterable[str], read: Callable[[str], float], know
     required=True,
     help="Units that the route has not seen before, in an hour, of all its traffic.",
 )
-@click.option("--rate", "rates", multiple=True, metavar="NAME=5%", help="Share of control's units with the event.")
-@click.option("--sd", "sds", multiple=True, metavar="NAME=120", help="Standard deviation of one unit's value.")
-@click.option("--reported", multiple=True, metavar="NAME=40%", help="Share of units that report; 100% if not given.")
+@click.option(
+    "--rate", "rates", multiple=True, metavar="NAME=5%", help="Share of control's units with the event."
+)
+@click.option(
+    "--sd", "sds", multiple=True, metavar="NAME=120", help="Standard deviation of one unit's value."
+)
+@click.option(
+    "--reported", multiple=True, metavar="NAME=40%", help="Share of units that report; 100% if not given."
+)
 @json_option
 def estimate(
     file: Path,
@@ -84,13 +94,16 @@ def estimate(
     Exits 0 if a treatment that deserves it is promoted in time with a chance of at least 80 %, 1 if not, 3 if it cannot
     be said because a standard deviation is missing.
     """
+    if math.isnan(units_per_hour):
+        raise click.UsageError("--units-per-hour: expected a number above 0, found 'nan'")
     spec = _experiment(file).spec()
     shares = [metric["name"] for metric in spec["metrics"] if metric["kind"] in SHARES]
     numbers = [metric["name"] for metric in spec["metrics"] if metric["kind"] not in SHARES]
     by_rate, by_sd = _named("--rate", rates, _rate, shares), _named("--sd", sds, _above_zero, numbers)
     by_report = _named("--reported", reported, _share, [*shares, *numbers])
     baselines = {
-        name: Baseline(by_rate.get(name), by_sd.get(name), by_report.get(name, 1.0)) for name in [*shares, *numbers]
+        name: Baseline(by_rate.get(name), by_sd.get(name), by_report.get(name, 1.0))
+        for name in [*shares, *numbers]
     }
     answer = forecast(spec, units_per_hour, baselines)
     click.echo(json.dumps(answer) if as_json else text_of(answer))
@@ -154,13 +167,24 @@ def _ramp(steps: Iterable[Mapping[str, Any]]) -> str:
         for step in steps
     ]
     return render.table(
-        ("step", "begins after", "met after", "treatment units", "rolled back by then (goal worse by 2 margins)"), rows
+        (
+            "step",
+            "begins after",
+            "met after",
+            "treatment units",
+            "rolled back by then (goal worse by 2 margins)",
+        ),
+        rows,
     )
 
 
 def _scenario(row: Mapping[str, Any], metrics: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     kind = next(metric["kind"] for metric in metrics if metric["name"] == row["metric"])
-    truth = "as good" if not row["effect"] else f"{row['metric']} {row['name']} ({size(kind, abs(row['effect']))})"
+    truth = (
+        "as good"
+        if not row["effect"]
+        else f"{row['metric']} {row['name']} ({size(kind, abs(row['effect']))})"
+    )
     chances = (chance(row[key]) for key in ("promote", "roll_back", "keep", "undecided"))
     return truth, *chances, duration(row["decided_ms"])
 
@@ -194,7 +218,8 @@ def duration(ms: float | None) -> str:
     """A stretch of time in its two largest units: ``1 d 7 h``."""
     if ms is None:
         return render.UNKNOWN
-    left, parts = round(ms), []
+    left = round(ms)
+    parts: list[str] = []
     for unit, length in UNITS:
         number, left = divmod(left, length)
         if number or (parts and unit != "s"):

@@ -35,7 +35,9 @@ def test_spending_rises_from_nothing_to_the_whole_and_stays(name: str) -> None:
 
 @given(TIMES, ALPHAS, FUNCTIONS)
 @settings(max_examples=60, deadline=None)
-def test_all_looks_together_spend_exactly_what_is_allowed(times: list[float], alpha: float, name: str) -> None:
+def test_all_looks_together_spend_exactly_what_is_allowed(
+    times: list[float], alpha: float, name: str
+) -> None:
     parameter = PARAMETERS[name]
     up = crossing(times, scores(boundary(times, alpha, 1, name, parameter), times)).upper
     assert np.cumsum(up) == pytest.approx(spent(np.array(times), alpha, name, parameter), abs=2e-10)

@@ -21,7 +21,7 @@ def by_definition(log_e: list[float], claim: int) -> float:
     """The least average over every set that contains the claim."""
     others = [value for i, value in enumerate(log_e) if i != claim]
     return min(
-        np.logaddexp.reduce([log_e[claim], *chosen]) - math.log(1 + size)
+        float(np.logaddexp.reduce([log_e[claim], *chosen])) - math.log(1 + size)
         for size in range(len(others) + 1)
         for chosen in combinations(others, size)
     )
@@ -71,7 +71,9 @@ def test_holm_stops_at_the_first_failure() -> None:
 
 
 @pytest.mark.parametrize("runs", [600, pytest.param(6000, marks=pytest.mark.slow)])
-def test_eighteen_null_claims_looked_at_200_times_show_a_false_one_at_most_as_often_as_promised(runs: int) -> None:
+def test_eighteen_null_claims_looked_at_200_times_show_a_false_one_at_most_as_often_as_promised(
+    runs: int,
+) -> None:
     """Three arms with six correlated metrics each; false-alarm chance below 1e-6."""
     rng = np.random.default_rng([6, runs])
     wrong = dict.fromkeys(("bonferroni", "closed", "e_bh"), 0)

@@ -22,7 +22,9 @@ def arm(draw: st.DrawFn) -> tuple[Reported, list[int]]:
 
 
 @given(arm(), arm())
-def test_the_truth_is_never_outside_manskis_bounds(a0: tuple[Reported, list[int]], a1: tuple[Reported, list[int]]) -> None:
+def test_the_truth_is_never_outside_manskis_bounds(
+    a0: tuple[Reported, list[int]], a1: tuple[Reported, list[int]]
+) -> None:
     bounds = manski(a0[0], a1[0], 0, 1)
     assert bounds is not None
     effect = np.mean(a1[1]) - np.mean(a0[1])
@@ -32,7 +34,9 @@ def test_the_truth_is_never_outside_manskis_bounds(a0: tuple[Reported, list[int]
 
 
 @given(arm(), arm())
-def test_swapping_the_arms_mirrors_the_bounds(a0: tuple[Reported, list[int]], a1: tuple[Reported, list[int]]) -> None:
+def test_swapping_the_arms_mirrors_the_bounds(
+    a0: tuple[Reported, list[int]], a1: tuple[Reported, list[int]]
+) -> None:
     forward, back = manski(a0[0], a1[0], 0, 1), manski(a1[0], a0[0], 0, 1)
     assert forward is not None
     assert back == pytest.approx((-forward.high, -forward.low))
@@ -50,7 +54,9 @@ def test_an_arm_that_silences_the_unhappy_is_not_better() -> None:
     assert trimmed.low < 0 < trimmed.high
 
 
-@given(st.lists(st.integers(0, 9), min_size=3, max_size=3), st.lists(st.integers(0, 9), min_size=3, max_size=3))
+@given(
+    st.lists(st.integers(0, 9), min_size=3, max_size=3), st.lists(st.integers(0, 9), min_size=3, max_size=3)
+)
 def test_with_equal_reporting_lee_gives_the_plain_difference(counts0: list[int], counts1: list[int]) -> None:
     counts0[0] += 1
     counts1[0] += 1
@@ -117,7 +123,10 @@ def test_equal_weights_give_the_plain_mean() -> None:
     ("call", "words"),
     [
         (lambda: manski(Reported(1, 2, 0), Reported(1, 1, 0), 0, 1), "reported"),
-        (lambda: manski(Reported(1, 1, 2), Reported(1, 1, 0), 0, 1), "total: expected 1 values from 0 to 1, found 2"),
+        (
+            lambda: manski(Reported(1, 1, 2), Reported(1, 1, 0), 0, 1),
+            "total: expected 1 values from 0 to 1, found 2",
+        ),
         (lambda: manski(Reported(1, 1, 0), Reported(1, 1, 0), 1, 1), "high - low"),
         (lambda: lee([1, 0], [1, 1], [1, 1], 2, 2), "values"),
         (lambda: lee([0, 1], [1, 1], [1, 1], 1, 2), "units with a value"),

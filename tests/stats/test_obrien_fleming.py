@@ -38,7 +38,9 @@ def mean_e(now: float, then: float, score: float, drift: float = 0.0) -> float:
     return float(np.trapezoid(inside * e, ends)) + (1 - stays) / ALPHA
 
 
-@pytest.mark.parametrize(("now", "then", "score"), [(0.1, 0.3, 0.0), (0.3, 0.9, 0.8), (0.5, 0.99, -1.0), (0.6, 0.7, 2.0)])
+@pytest.mark.parametrize(
+    ("now", "then", "score"), [(0.1, 0.3, 0.0), (0.3, 0.9, 0.8), (0.5, 0.99, -1.0), (0.6, 0.7, 2.0)]
+)
 def test_e_is_a_martingale_without_an_effect_and_falls_with_a_worse_one(
     now: float, then: float, score: float
 ) -> None:
@@ -86,10 +88,14 @@ def test_without_data_there_is_no_evidence_and_after_the_horizon_none_is_left() 
 
 
 @given(st.floats(0.0, 0.999), st.floats(-3, 2.2), st.floats(1.001, 3.0))
-def test_a_look_that_overran_spends_just_what_the_look_before_it_left(then: float, score: float, over: float) -> None:
+def test_a_look_that_overran_spends_just_what_the_look_before_it_left(
+    then: float, score: float, over: float
+) -> None:
     left = conditional_power(then, score, 1.0, 0.0, ALPHA)
     edge = boundary(over, 1.0, ALPHA, (then, score))
-    assert 0.5 * math.erfc((edge - score) / math.sqrt(2 * (over - then))) == pytest.approx(left, rel=1e-6, abs=1e-12)
+    assert 0.5 * math.erfc((edge - score) / math.sqrt(2 * (over - then))) == pytest.approx(
+        left, rel=1e-6, abs=1e-12
+    )
 
 
 def test_it_is_the_limit_of_spending_with_endless_looks() -> None:

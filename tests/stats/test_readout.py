@@ -18,7 +18,9 @@ WIDTHS = st.floats(0.05, 3)
 
 
 @given(EFFECTS, WIDTHS, WIDTHS, EFFECTS)
-def test_the_posterior_is_likelihood_times_prior(effect: float, se: float, prior_sd: float, prior_mean: float) -> None:
+def test_the_posterior_is_likelihood_times_prior(
+    effect: float, se: float, prior_sd: float, prior_mean: float
+) -> None:
     grid = np.linspace(-25, 25, 20_001)
     log = -((grid - effect) ** 2) / (2 * se**2) - (grid - prior_mean) ** 2 / (2 * prior_sd**2)
     density = np.exp(log - log.max())

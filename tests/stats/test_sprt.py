@@ -19,7 +19,9 @@ N80 = fixed_information(1.0, ALPHA, 1 - BETA)
 
 
 @given(st.floats(0.01, 50), st.floats(-5, 5), st.floats(0.01, 3))
-def test_swapping_null_and_alternative_changes_the_sign(information: float, weighted: float, unit: float) -> None:
+def test_swapping_null_and_alternative_changes_the_sign(
+    information: float, weighted: float, unit: float
+) -> None:
     forward = sprt.log_evalue(information, weighted, 0.0, unit)
     assert sprt.log_evalue(information, -weighted, -unit, unit) == pytest.approx(-forward, abs=1e-9)
 
