@@ -204,10 +204,10 @@ def _rare_note(metric: Mapping[str, Any], baseline: Baseline, asked: Asked) -> s
     ):
         return None
     perfect = forgiving_units(metric["margin"], asked.promote / (2 - asked.promote), 1e9)[0]
-    events = np.arange(1, 400)
+    events = np.arange(2, 400, 4)
     reciprocals = tuple(1 / ratio for ratio in NON_INFERIOR_RATIOS)
     shown = ratio_course(events, 1.0, 1 - asked.share, asked.promote, 0.5, reciprocals, (0.25,) * 4)
-    mean_events = float(np.sum(1 - shown)) + 1
+    mean_events = float(np.trapezoid(1 - np.concatenate(([0.0], shown)), np.concatenate(([0], events))))
     relative = mean_events * asked.share / baseline.rate
     return (
         f"{perfect:,} units pass a margin of {metric['margin'] * 100:g} pp if none has an event; to show less than "

@@ -129,6 +129,9 @@ def below_margin_course(units: Sequence[int] | NDArray[np.int64], rate: float) -
         shown += float(inside[: forgiven + 1].sum())
         inside[: forgiven + 1] = 0.0
         before, result[forgiven] = now, shown
+        if inside.sum() < NEGLIGIBLE:
+            result[forgiven:] = shown
+            break
     return np.minimum(result, 1.0)
 
 
