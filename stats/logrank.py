@@ -58,7 +58,7 @@ def log_evalue(
         and the error .043 of .05. Exact when all units enter together.
 
     Source:
-        Grünwald, Ly, Pérez-Ortiz, ter Schure (2021), The safe logrank test, section 2; Breslow (1974) for ties.
+        Grünwald, Ly, Pérez-Ortiz, ter Schure (2021), The safe logrank test; Breslow (1974) for ties.
     """
     arguments.between("null", null, 0.0, math.inf)
     for ratio in ratios:

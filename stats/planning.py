@@ -119,7 +119,8 @@ def mixing_variance(information: float, alpha: float, sides: int = 2) -> float:
         ValueError: an argument out of range.
 
     Source:
-        Howard, Ramdas, McAuliffe, Sekhon (2021), Time-uniform confidence sequences, proposition 3 (with Lambert's W).
+        Howard, Ramdas, McAuliffe, Sekhon (2021), Time-uniform confidence sequences, on tuning by
+        Lambert's W.
     """
     arguments.between("information", information, 0.0, math.inf)
     arguments.alpha(alpha)
@@ -148,7 +149,7 @@ def grid_course(
         ValueError: an argument out of range.
 
     Source:
-        Siegmund (1985), Sequential Analysis, section 3.4, for the correction of the edges.
+        Siegmund (1985), Sequential Analysis, on corrected diffusions, for the correction of the edges.
     """
     steps = np.diff(information, prepend=0.0)
     inwards = OVERSHOOT * np.sqrt(steps)
