@@ -24,7 +24,7 @@ def between(argument: str, value: Any, low: float, high: float) -> None:
         ValueError: it is no number, or not between them.
     """
     try:
-        fits = low < value < high
+        fits = (low < value) & (value < high)
         if isinstance(fits, np.ndarray):
             fits = bool(fits.all())
     except (TypeError, ValueError):
@@ -41,7 +41,7 @@ def at_least(argument: str, value: Any, low: float) -> None:
         ValueError: it is no number, not finite, or below.
     """
     try:
-        fits = low <= value < math.inf
+        fits = (low <= value) & (value < math.inf)
         if isinstance(fits, np.ndarray):
             fits = bool(fits.all())
     except (TypeError, ValueError):

@@ -16,19 +16,7 @@ from stats.estimates import Estimate
 from stats.moments import FIXED_POINT, sample
 from stats.pairs import Totals
 from stats.strata import gather
-
-LUCK = 1e-6
-
-
-def most_allowed(runs: int, alpha: float) -> int:
-    """The least k with P(Binomial(runs, alpha) > k) < LUCK."""
-    mass = math.exp(runs * math.log1p(-alpha))
-    tail, k = 1.0 - mass, 0
-    while tail >= LUCK:
-        k += 1
-        mass *= (runs - k + 1) / k * alpha / (1 - alpha)
-        tail -= mass
-    return k
+from tests.stats.luck import most_allowed
 
 
 def rises(estimate: Estimate, null: float, unit: float, sign: int) -> float:
