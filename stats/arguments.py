@@ -24,11 +24,9 @@ def between(argument: str, value: Any, low: float, high: float) -> None:
         ValueError: it is no number, or not between them.
     """
     try:
-        fits = (low < value) & (value < high)
-        if isinstance(fits, np.ndarray):
-            fits = bool(fits.all())
+        fits = low < value < high
     except (TypeError, ValueError):
-        fits = False
+        fits = _numbers(value) and bool(np.all((low < value) & (value < high)))
     if not fits:
         ends = ("" if math.isinf(low) else f" above {low:g}", "" if math.isinf(high) else f" below {high:g}")
         raise wrong(argument, "a finite number" + " and".join(end for end in ends if end), value)
@@ -41,13 +39,16 @@ def at_least(argument: str, value: Any, low: float) -> None:
         ValueError: it is no number, not finite, or below.
     """
     try:
-        fits = (low <= value) & (value < math.inf)
-        if isinstance(fits, np.ndarray):
-            fits = bool(fits.all())
+        fits = low <= value < math.inf
     except (TypeError, ValueError):
-        fits = False
+        fits = _numbers(value) and bool(np.all((low <= value) & (value < math.inf)))
     if not fits:
         raise wrong(argument, f"a finite number of at least {low:g}", value)
+
+
+def _numbers(value: Any) -> bool:
+    """An array that compares; a chain of comparisons of one is ambiguous, and of text an error."""
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
 
 
 def count(argument: str, value: Any, most: Any = None) -> None:
@@ -56,14 +57,46 @@ def count(argument: str, value: Any, most: Any = None) -> None:
     Raises:
         ValueError: it is no whole number, negative, or above ``most``.
     """
-    fits = isinstance(value, Integral) or (isinstance(value, np.ndarray) and value.dtype.kind in "iu")
-    if fits:
-        inside = (value >= 0) & (value <= most) if most is not None else value >= 0
-        fits = bool(np.all(inside)) if isinstance(value, np.ndarray) else bool(inside)
-    if not fits:
-        raise wrong(
-            argument, "a whole number of at least 0" + ("" if most is None else f" and at most {most}"), value
+    if type(value) is int:  # by far the commonest, and an abstract class is slow to ask
+        fits = value >= 0 and (most is None or value <= most)
+    elif isinstance(value, np.ndarray):
+        fits = value.dtype.kind in "iu" and bool(
+            np.all(value >= 0) and (most is None or np.all(value <= most))
         )
+    else:
+        fits = isinstance(value, Integral) and int(value) >= 0 and (most is None or int(value) <= most)
+    if not fits:
+        limit = "" if most is None else f" and at most {most}"
+        raise wrong(argument, f"a whole number of at least 0{limit}", value)
+
+
+def score(information: Any, weighted: Any, null: Any, name: str, tuning: Any) -> None:
+    """What every test of an estimate takes, in one comparison where all is well.
+
+    Args:
+        information: at least 0.
+        weighted: finite.
+        null: finite.
+        name: of the tuning.
+        tuning: above 0.
+
+    Raises:
+        ValueError: one of them is no number or out of range.
+    """
+    try:
+        if (
+            0.0 < tuning < math.inf
+            and 0.0 <= information < math.inf
+            and -math.inf < weighted < math.inf
+            and -math.inf < null < math.inf
+        ):
+            return
+    except (TypeError, ValueError):
+        pass  # arrays compare one by one below
+    between(name, tuning, 0.0, math.inf)
+    at_least("information", information, 0.0)
+    between("weighted", weighted, -math.inf, math.inf)
+    between("null", null, -math.inf, math.inf)
 
 
 def alpha(value: Any, argument: str = "alpha") -> None:

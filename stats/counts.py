@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from stats import arguments
-from stats.evalues import Array, log_sum_exp, log_sums_exp, threshold
+from stats.evalues import Array, log_mixtures, log_sum_exp, threshold
 
 Stratum = tuple[
     int, int, float
@@ -76,13 +76,21 @@ def components(strata: Iterable[Stratum], null: float = 1.0, mixture: Mixture = 
     Raises:
         ValueError: negative counts, or a share outside (0, 1).
     """
-    totals = [0.0] * len(mixture.ratios)
+    return _add([0.0] * len(mixture.ratios), strata, null, mixture)
+
+
+def _add(totals: Sequence[float], strata: Iterable[Stratum], null: float, mixture: Mixture) -> list[float]:
     for x0, x1, share in strata:
         arguments.count("x0", x0)
         arguments.count("x1", x1)
         steps = _steps(share, null, mixture.ratios)
         totals = [total + x1 * up + x0 * down for total, (up, down) in zip(totals, steps, strict=True)]
-    return totals
+    return list(totals)
+
+
+@lru_cache
+def _log_weights(weights: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(math.log(weight) for weight in weights)
 
 
 def log_evalue(
@@ -113,12 +121,10 @@ def log_evalue(
     Source:
         Lindon, Malek (2022), Anytime-valid inference for multinomial count data, with a discrete mixture.
     """
-    totals = components(strata, null, mixture)
+    start: Sequence[float] = _log_weights(mixture.weights)
     if closed is not None:
-        totals = [total + before for total, before in zip(totals, closed, strict=True)]
-    return log_sum_exp(
-        [math.log(weight) + total for weight, total in zip(mixture.weights, totals, strict=True)]
-    )
+        start = [log_weight + before for log_weight, before in zip(start, closed, strict=True)]
+    return log_sum_exp(_add(start, strata, null, mixture))
 
 
 def log_evalues(
@@ -135,13 +141,8 @@ def log_evalues(
     """
     arguments.count("x0", x0)
     arguments.count("x1", x1)
-    steps = _steps(share, null, mixture.ratios)
-    return log_sums_exp(
-        [
-            math.log(weight) + x1 * up + x0 * down
-            for weight, (up, down) in zip(mixture.weights, steps, strict=True)
-        ]
-    )
+    ups, downs = np.array(_steps(share, null, mixture.ratios)).T
+    return log_mixtures(np.multiply.outer(ups, x1) + np.multiply.outer(downs, x0), mixture.weights)
 
 
 class RatioInterval(NamedTuple):

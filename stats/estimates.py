@@ -9,8 +9,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 EXPECTED_EVENTS = 50  # events and non-events expected in each arm at the pooled rate
 MEAN_UNITS = 300  # units per arm of a continuous metric
+LEAST_VARIANCE = 1e-200  # below it nothing varies: the information would be no number
 
 
 class Estimate(NamedTuple):
@@ -55,6 +59,28 @@ class Estimate(NamedTuple):
         return Estimate(self.effect / level, None if self.se is None else self.se / level, self.missing)
 
 
+class Differences(NamedTuple):
+    """Many estimates in arrays; both are 0 where the gate is closed or nothing varies, so that nothing is said there.
+
+    Attributes:
+        information: one over the squared standard error.
+        weighted: effect times information.
+    """
+
+    information: NDArray[np.float64]
+    weighted: NDArray[np.float64]
+
+
+def gated(
+    effect: NDArray[np.float64], variance: NDArray[np.float64], spoken: NDArray[np.bool_]
+) -> Differences:
+    """Estimates from their variances, where ``spoken`` says that the gate is passed."""
+    information = np.divide(
+        1.0, variance, out=np.zeros_like(variance), where=spoken & (variance > LEAST_VARIANCE)
+    )
+    return Differences(information, information * effect)
+
+
 def no_value(missing: str = "a value in both arms") -> Estimate:
     """Too little data, and what is missing."""
     return Estimate(None, None, missing)
@@ -62,7 +88,7 @@ def no_value(missing: str = "a value in both arms") -> Estimate:
 
 def estimate(effect: float, variance: float, missing: str) -> Estimate:
     """An estimate from its variance; one that does not vary has no standard error and stays silent."""
-    if not variance > 0:
+    if not variance > LEAST_VARIANCE:
         return Estimate(effect, None, missing or "a difference that varies")
     return Estimate(effect, math.sqrt(variance), missing)
 

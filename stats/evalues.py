@@ -29,22 +29,29 @@ def log_sum_exp(terms: Iterable[float]) -> float:
     Args:
         terms: natural logs; -inf stands for 0.
     """
-    values = list(terms)
-    top = max(values, default=-math.inf)
-    if not math.isfinite(top):
+    values = terms if isinstance(terms, list) else list(terms)
+    if not values:
+        return -math.inf
+    top = max(values)
+    if top == -math.inf:
         return top
     return top + math.log(sum([math.exp(value - top) for value in values]))
 
 
-def log_sums_exp(terms: Sequence[Array]) -> Array:
-    """``log_sum_exp`` over a few arrays of one shape, element by element; finite terms only."""
-    top = terms[0]
-    for term in terms[1:]:
-        top = np.maximum(top, term)
-    total = np.exp(terms[0] - top)
-    for term in terms[1:]:
-        total += np.exp(term - top)
-    return np.asarray(top + np.log(total))
+def log_mixtures(log_ratios: Array, weights: Sequence[float]) -> Array:
+    """The mixture of log-likelihood ratios, for many tests at once.
+
+    Args:
+        log_ratios: of shape (components, ...), finite; overwritten, since copying it is most of the cost.
+        weights: one per component, adding up to 1.
+
+    Returns:
+        Of shape (...): ``log(sum(weight * exp(log_ratio)))``.
+    """
+    top = log_ratios.max(axis=0)
+    log_ratios -= top
+    np.exp(log_ratios, out=log_ratios)
+    return np.asarray(top + np.log(np.tensordot(np.asarray(weights), log_ratios, axes=1)))
 
 
 def average(log_e: Sequence[float]) -> float:

@@ -21,8 +21,9 @@ def _log_tail(u: float) -> float:
     """``u^2/2 + log(2 Phi(u))``, rising and convex in u; by the asymptotic series far below 0, where erfc underflows."""
     if u > _FAR:
         return u * u / 2 + math.log(math.erfc(-u / math.sqrt(2)))
-    square = 1 / (u * u)
-    return math.log1p(-square * (1 - 3 * square)) - math.log(-u) - 0.5 * math.log(math.pi / 2)
+    inverse = 1 / (u * u)
+    series = -inverse * (1 - 3 * inverse * (1 - 5 * inverse * (1 - 7 * inverse)))
+    return math.log1p(series) - math.log(-u) - 0.5 * math.log(math.pi / 2)
 
 
 def boundary(information: float, variance: float, alpha: float) -> float:
@@ -75,10 +76,8 @@ def log_evalue(information: float, weighted: float, null: float, variance: float
         Howard, Ramdas, McAuliffe, Sekhon (2021), Time-uniform confidence sequences, proposition 6 (one-sided normal
         mixture).
     """
-    arguments.between("variance", variance, 0.0, math.inf)
-    arguments.at_least("information", information, 0.0)
+    arguments.score(information, weighted, null, "variance", variance)
     score = weighted - null * information
-    arguments.between("weighted - null * information", score, -math.inf, math.inf)
     r = variance * information
     return _log_tail(score * math.sqrt(variance / (1 + r))) - 0.5 * math.log1p(r)
 
@@ -89,10 +88,8 @@ def log_evalues(information: Array, weighted: Array, null: float | Array, varian
     Raises:
         ValueError: an argument out of range anywhere.
     """
-    arguments.between("variance", variance, 0.0, math.inf)
-    arguments.at_least("information", information, 0.0)
+    arguments.score(information, weighted, null, "variance", variance)
     score = weighted - null * information
-    arguments.between("weighted - null * information", score, -math.inf, math.inf)
     r = variance * information
     u = score * np.sqrt(variance / (1 + r))
     below = np.log(special.erfcx(-np.minimum(u, 0.0) / math.sqrt(2)))

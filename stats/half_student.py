@@ -73,8 +73,9 @@ def log_evalue(effect: float, se: float, freedom: int, units: float, null: float
         the invariant likelihood ratios; the half mixture is Bayes' rule applied to that of Lindon et al. (2022).
     """
     student.check(se, freedom, units, prior)
+    arguments.between("effect", effect, -math.inf, math.inf)
+    arguments.between("null", null, -math.inf, math.inf)
     t = (effect - null) / se
-    arguments.between("(effect - null) / se", t, -math.inf, math.inf)
     return _log_bayes_factor(t, freedom, prior / (prior + units))
 
 

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stats import relative
-from stats.estimates import Estimate, estimate, no_value, units_missing
+import numpy as np
+from numpy.typing import NDArray
+
+from stats import arguments, relative
+from stats.estimates import (
+    MEAN_UNITS,
+    Differences,
+    Estimate,
+    estimate,
+    gated,
+    no_value,
+    units_missing,
+)
+from stats.evalues import Array
 from stats.moments import Sample
 
+Numbers = NDArray[np.int64]
 TWO_UNITS = "two units in each arm"
 
 
@@ -29,18 +42,53 @@ def difference(arm0: Sample, arm1: Sample, factor: float = 1.0) -> Estimate:
         Welch (1947) for the unpooled variance; the larger of both, and the gate, by measurement: the small arm's own
         variance may be luck.
     """
-    if min(arm0.n, arm1.n) == 0:
+    n0, n1 = arm0.n, arm1.n
+    least = min(n0, n1)
+    if least == 0:
         return no_value()
-    if min(arm0.n, arm1.n) == 1:
-        return Estimate(arm1.mean - factor * arm0.mean, None, TWO_UNITS)
+    effect = arm1.mean - factor * arm0.mean
+    if least == 1:
+        return Estimate(effect, None, TWO_UNITS)
     square = factor * factor
-    unpooled = square * arm0.variance / arm0.n + arm1.variance / arm1.n
-    common = _common(arm0, arm1) * (square / arm0.n + 1 / arm1.n)
-    return estimate(arm1.mean - factor * arm0.mean, max(unpooled, common), units_missing(min(arm0.n, arm1.n)))
+    unpooled = square * arm0.variance / n0 + arm1.variance / n1
+    common = _common(arm0, arm1) * (square / n0 + 1 / n1)
+    return estimate(effect, max(unpooled, common), units_missing(least))
 
 
 def _common(arm0: Sample, arm1: Sample) -> float:
     return ((arm0.n - 1) * arm0.variance + (arm1.n - 1) * arm1.variance) / (arm0.n + arm1.n - 2)
+
+
+def differences(
+    n0: Numbers,
+    mean0: Array,
+    variance0: Array,
+    n1: Numbers,
+    mean1: Array,
+    variance1: Array,
+    factor: float = 1.0,
+) -> Differences:
+    """``difference`` of many pairs of arms, each with at least two units: what the tests need of it.
+
+    Args:
+        n0: units of control.
+        mean0: their average.
+        variance0: unbiased variance of one unit.
+        n1: units of treatment.
+        mean1: their average.
+        variance1: unbiased variance of one unit.
+        factor: of control, above 0.
+
+    Raises:
+        ValueError: an arm with fewer than two units anywhere.
+    """
+    arguments.at_least("n0", n0, 2)
+    arguments.at_least("n1", n1, 2)
+    square = factor * factor
+    unpooled = square * variance0 / n0 + variance1 / n1
+    common = ((n0 - 1) * variance0 + (n1 - 1) * variance1) / (n0 + n1 - 2)
+    variance = np.maximum(unpooled, common * (square / n0 + 1 / n1))
+    return gated(mean1 - factor * mean0, variance, np.minimum(n0, n1) >= MEAN_UNITS)
 
 
 def lift(arm0: Sample, arm1: Sample) -> Estimate:

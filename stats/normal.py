@@ -57,10 +57,8 @@ def log_evalue(information: float, weighted: float, null: float, variance: float
     Source:
         Howard, Ramdas, McAuliffe, Sekhon (2021), Time-uniform confidence sequences, equation 14.
     """
-    arguments.between("variance", variance, 0.0, math.inf)
-    arguments.at_least("information", information, 0.0)
+    arguments.score(information, weighted, null, "variance", variance)
     score = weighted - null * information
-    arguments.between("weighted - null * information", score, -math.inf, math.inf)
     r = variance * information
     return 0.5 * (variance * score * score / (1 + r) - math.log1p(r))
 
@@ -71,10 +69,8 @@ def log_evalues(information: Array, weighted: Array, null: float | Array, varian
     Raises:
         ValueError: an argument out of range anywhere.
     """
-    arguments.between("variance", variance, 0.0, math.inf)
-    arguments.at_least("information", information, 0.0)
+    arguments.score(information, weighted, null, "variance", variance)
     score = weighted - null * information
-    arguments.between("weighted - null * information", score, -math.inf, math.inf)
     r = variance * information
     return np.asarray(0.5 * (variance * score * score / (1 + r) - np.log1p(r)))
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from stats import arguments, relative
-from stats.estimates import EXPECTED_EVENTS, Estimate, estimate, events_missing, no_value
-from stats.evalues import Array
+from stats.estimates import EXPECTED_EVENTS, Differences, Estimate, estimate, events_missing, gated, no_value
 
 Counts = NDArray[np.int64]
 
@@ -73,13 +70,6 @@ def lift(n0: int, x0: int, n1: int, x1: int) -> Estimate:
     return relative.lift(p0, p0 * (1 - p0) / n0, p1, p1 * (1 - p1) / n1, gate.missing)
 
 
-class Differences(NamedTuple):
-    """Estimates in arrays; both are 0 where the gate is closed, so that nothing is said there."""
-
-    information: Array
-    weighted: Array
-
-
 def differences(n0: Counts, x0: Counts, n1: Counts, x1: Counts, factor: float = 1.0) -> Differences:
     """``difference`` of many pairs of arms, each with at least one unit: what the tests need of it.
 
@@ -95,5 +85,4 @@ def differences(n0: Counts, x0: Counts, n1: Counts, x1: Counts, factor: float = 
     unpooled = square * p0 * (1 - p0) / n0 + p1 * (1 - p1) / n1
     variance = np.maximum(unpooled, rate * (1 - rate) * (square / n0 + 1 / n1))
     spoken = np.minimum(n0, n1) * np.minimum(rate, 1 - rate) >= EXPECTED_EVENTS
-    information = np.divide(1.0, variance, out=np.zeros_like(variance), where=spoken)
-    return Differences(information, information * (p1 - factor * p0))
+    return gated(p1 - factor * p0, variance, spoken)

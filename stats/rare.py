@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stats import arguments, grid
-from stats.evalues import Array, average, log_sums_exp, threshold
+from stats.evalues import Array, average, log_mixtures, threshold
 from stats.intervals import least_shown
 
 PARTS = (0.0, 0.25, 0.5, 0.75)  # of the margin
@@ -67,11 +67,13 @@ def log_evalues(n: NDArray[np.int64], x: NDArray[np.int64], margin: float) -> Ar
     arguments.count("n", n)
     arguments.count("x", x, n)
     good, without = n - x, math.log1p(-margin)
-    terms = [
-        log_weight + x * (log_part if part else -800.0) + good * (math.log1p(-part * margin) - without)
-        for part, log_part, log_weight in _ROWS
+    never = -1e300  # for 0^x: a finite log whose e is 0
+    log_ratios = [
+        (np.where(x > 0, never, 0.0) if not part else x * log_part)
+        + good * (math.log1p(-part * margin) - without)
+        for part, log_part, _ in _ROWS
     ]
-    return log_sums_exp(terms)
+    return log_mixtures(np.stack(log_ratios), WEIGHTS)
 
 
 def excess_bound(n: int, x: int, information: float, weighted: float, unit: float, alpha: float) -> float:

@@ -42,8 +42,9 @@ def difference(arm0: Totals, arm1: Totals, factor: float = 1.0) -> Estimate:
         return no_value(TWO_UNITS)
     own0, own1 = ratio(arm0), ratio(arm1)
     square = factor * factor
-    residual = spread(arm0, arm0.sx, arm0.sy) + spread(arm1, arm1.sx, arm1.sy)
-    pooled = residual / (arm0.n + arm1.n - 2) * (square * arm0.n / arm0.sx**2 + arm1.n / arm1.sx**2)
+    weight0, weight1 = arm0.n / arm0.sx**2, arm1.n / arm1.sx**2
+    residual = own0.variance / weight0 * (arm0.n - 1) + own1.variance / weight1 * (arm1.n - 1)
+    pooled = residual / (arm0.n + arm1.n - 2) * (square * weight0 + weight1)
     variance = max(square * own0.variance + own1.variance, pooled)
     return estimate(own1.value - factor * own0.value, variance, units_missing(min(arm0.n, arm1.n)))
 

@@ -38,13 +38,12 @@ def log_evalue(
     for counts, shares in strata:
         if len(counts) != len(shares):
             raise arguments.wrong("counts", f"one count per share ({len(shares)})", counts)
-        for share in shares:
-            arguments.between("shares", share, 0.0, 1.0)
         if abs(sum(shares) - 1) > 1e-9:
             raise arguments.wrong("shares", "shares that add up to 1", shares)
         n = 0
         for count, share in zip(counts, shares, strict=True):
             arguments.count("counts", count)
+            arguments.between("shares", share, 0.0, 1.0)
             n += count
             prior = concentration * share
             total += math.lgamma(prior + count) - math.lgamma(prior) - count * math.log(share)

@@ -73,8 +73,9 @@ def log_evalue(effect: float, se: float, freedom: int, units: float, null: float
         (arXiv 2210.08589), the t statistic's Bayes factor.
     """
     check(se, freedom, units, prior)
+    arguments.between("effect", effect, -math.inf, math.inf)
+    arguments.between("null", null, -math.inf, math.inf)
     t = (effect - null) / se
-    arguments.between("(effect - null) / se", t, -math.inf, math.inf)
     rho, square = prior / (prior + units), t * t / freedom
     return 0.5 * math.log(rho) + (freedom + 1) / 2 * (math.log1p(square) - math.log1p(rho * square))
 

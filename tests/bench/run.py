@@ -20,7 +20,12 @@ def run(name: str, options: list[str]) -> int:
     """One bench; its lines appear as it prints them."""
     print(f"== {name}", flush=True)
     last = ""
-    command = [sys.executable, str(HERE / f"{name}.py"), *options]
+    command = [
+        sys.executable,
+        "-P",
+        str(HERE / f"{name}.py"),
+        *options,
+    ]  # -P: stats is the package, not the bench
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as bench:
         for line in bench.stdout or ():
             print(line, end="", flush=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from stats import means, proportions, ratios
 from stats.estimates import EXPECTED_EVENTS, MEAN_UNITS, Estimate
 from stats.moments import FIXED_POINT, Sample
 from stats.pairs import Totals
+from stats.strata import gather
 
 F = FIXED_POINT
 
@@ -155,3 +157,39 @@ def test_a_ratio_is_gated_like_a_mean_and_equals_it_for_one_report_a_unit() -> N
     assert found.effect == pytest.approx(plain.effect)
     assert found.se == pytest.approx(plain.se)
     assert found.open
+
+
+@given(st.lists(st.tuples(counts(), counts()), min_size=1, max_size=6), st.sampled_from([0.9, 1.0, 1.5]))
+def test_arrays_of_proportions_say_what_numbers_say(
+    rows: list[tuple[tuple[int, int], tuple[int, int]]], factor: float
+) -> None:
+    full = [(*a, *b) for a, b in rows if a[0] and b[0]]
+    assume(full)
+    n0, x0, n1, x1 = np.array(full).T
+    found = proportions.differences(n0, x0, n1, x1, factor)
+    one_by_one = [gather([proportions.difference(*row, factor)]) for row in full]
+    assert found.information == pytest.approx([one.a for one in one_by_one], rel=1e-9)
+    assert found.weighted == pytest.approx([one.b for one in one_by_one], rel=1e-9, abs=1e-9)
+
+
+samples = st.builds(Sample, st.integers(2, 2000), st.floats(-10, 10), st.floats(0, 50))
+
+
+@given(st.lists(st.tuples(samples, samples), min_size=1, max_size=6), st.sampled_from([0.9, 1.0, 1.5]))
+def test_arrays_of_means_say_what_numbers_say(rows: list[tuple[Sample, Sample]], factor: float) -> None:
+    (n0, mean0, var0), (n1, mean1, var1) = (
+        [np.array(column) for column in zip(*arm, strict=True)] for arm in zip(*rows, strict=True)
+    )
+    found = means.differences(n0, mean0, var0, n1, mean1, var1, factor)
+    one_by_one = [gather([means.difference(*row, factor)]) for row in rows]
+    assert found.information == pytest.approx([one.a for one in one_by_one], rel=1e-9)
+    assert found.weighted == pytest.approx([one.b for one in one_by_one], rel=1e-9, abs=1e-9)
+
+
+def test_small_samples_have_degrees_of_freedom_instead_of_a_gate() -> None:
+    found = means.small(Sample(3, 1.0, 4.0), Sample(6, 2.0, 4.0))
+    assert found is not None
+    assert tuple(found) == pytest.approx((1.0, math.sqrt(2.0), 7, 2.0))
+    assert means.small(Sample(1, 1.0, 0.0), Sample(2, 2.0, 1.0)) is None
+    assert means.small(Sample(5, 1.0, 0.0), Sample(5, 2.0, 0.0)) is None
+    assert means.small(Sample(0, 0.0, 0.0), Sample(5, 2.0, 1.0)) is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import statistics
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from router.events import FIXED_POINT
 from stats import moments
-from stats.moments import sample
+from stats.moments import Centred, sample
 from stats.pairs import Totals, ratio, spread
 
 values = st.lists(st.integers(-(10**9), 10**9), min_size=2, max_size=50)
@@ -78,3 +79,58 @@ def test_the_spread_is_least_about_a_ratio_near_the_regression(rows: list[tuple[
 def test_no_reports_are_no_ratio_and_no_crash() -> None:
     assert ratio(Totals(5, 0, 0, 0, 0, 0)) == (5, 0.0, 0.0)
     assert ratio(Totals(0, 0, 0, 0, 0, 0)) == (0, 0.0, 0.0)
+
+
+# ---- floats ---------------------------------------------------------------------------------------------------------
+
+numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30)
+
+
+def one_by_one(xs: list[float]) -> Centred:
+    result = Centred()
+    for x in xs:
+        result = result.add(x)
+    return result
+
+
+@given(numbers, numbers, numbers)
+def test_merging_gives_what_adding_gives_in_any_order(a: list[float], b: list[float], c: list[float]) -> None:
+    parts = [one_by_one(xs) for xs in (a, b, c)]
+    whole = one_by_one(a + b + c)
+    for first, second, third in itertools.permutations(parts):
+        merged = first.merge(second).merge(third)
+        assert merged.n == whole.n
+        assert merged.mean == pytest.approx(whole.mean, rel=1e-9, abs=1e-9 * 1e6)
+        assert merged.m2 == pytest.approx(whole.m2, rel=1e-9, abs=1e-9 * 1e6)
+
+
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=2, max_size=40))
+def test_floats_and_whole_numbers_agree(ys: list[int]) -> None:
+    exact = sample(len(ys), sum(ys), sum(y * y for y in ys), scale=1)
+    found = one_by_one([float(y) for y in ys]).sample()
+    assert found.mean == pytest.approx(exact.mean, rel=1e-12, abs=1e-9)
+    assert found.variance == pytest.approx(exact.variance, rel=1e-9, abs=1e-6)
+
+
+def test_a_billion_values_around_a_trillion_keep_their_variance() -> None:
+    part = Centred(1000, 1e12, 1000.0)
+    for _ in range(20):
+        part = part.merge(part)
+    assert part.n == 1000 * 2**20
+    assert part.sample().variance == pytest.approx(1.0, rel=1e-6)
+    moved = one_by_one([1e12 + x for x in (1.0, 2.0, 3.0, 4.0)])
+    assert moved.sample().variance == pytest.approx(5 / 3, rel=1e-3)
+
+
+def test_nothing_merges_to_the_other() -> None:
+    some = one_by_one([1.0, 2.0])
+    assert Centred().merge(some) == some.merge(Centred()) == some
+    assert Centred().sample() == (0, 0.0, 0.0)
+    assert one_by_one([3.0]).sample() == (1, 3.0, 0.0)
+    with pytest.raises(ValueError, match="value: expected a finite number, found nan"):
+        some.add(float("nan"))
+
+
+@given(pairs, pairs)
+def test_sums_of_pairs_merge_to_the_bit(a: list[tuple[int, int]], b: list[tuple[int, int]]) -> None:
+    assert totals_of(a).merge(totals_of(b)) == totals_of(b + a)
