@@ -55,7 +55,7 @@ class Record(msgspec.Struct, array_like=True):
         known: bit i is set when its value of metric i is held against a limit that was known.
         covariate: sent with its first exposure, fixed point; None without one.
         segment: number of its segment, sent with its first exposure; 0 for any other.
-        requests: times of its exposures, ms; kept only where a metric counts over requests.
+        requests: times of its exposures, ms; None where no metric counts over requests.
     """
 
     arm: int = -1
@@ -72,7 +72,7 @@ class Record(msgspec.Struct, array_like=True):
     known: int = 0
     covariate: int | None = None
     segment: int = OTHER_SEGMENT
-    requests: list[int] = msgspec.field(default_factory=list)
+    requests: list[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +168,8 @@ Closed = tuple[int | None, ...]  # a value as its reading of closed windows take
 
 def reports_of(plan: Plan, record: Record) -> list[Report]:
     """The reports of a metric that count: inside the window, about a request at or after entry."""
+    if not record.reports:
+        return []
     end = record.entry + plan.window_ms
     counted = [
         report
@@ -226,7 +228,7 @@ def settled_value(plan: Plan, record: Record) -> Value | None:
         y = FIXED_POINT if y > plan.limit else 0
     if plan.row.per == "requests":
         end = record.entry + plan.window_ms
-        return y, sum(record.entry <= time < end for time in record.requests)
+        return y, sum(record.entry <= time < end for time in record.requests or ())
     return y, len(values) if values and plan.row.per == "reports" else 1
 
 

@@ -39,6 +39,7 @@ class Action(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     END = "end"
+    ROLL = "roll"
 
 
 FINAL = frozenset({State.PROMOTED, State.ROLLED_BACK, State.ENDED, State.SUPERSEDED})
@@ -54,6 +55,7 @@ MOVES: dict[tuple[State, Action], State] = {
     (State.HELD, Action.ROLLBACK): State.ROLLED_BACK,
     (State.HELD, Action.PROMOTE): State.PROMOTED,
     (State.HELD, Action.END): State.ENDED,
+    (State.HELD, Action.ROLL): State.HELD,
     (State.RUNNING, Action.ADVANCE): State.RUNNING,
     (State.RUNNING, Action.HOLD): State.HELD,
     (State.RUNNING, Action.PAUSE): State.RUNNING,
@@ -61,6 +63,7 @@ MOVES: dict[tuple[State, Action], State] = {
     (State.RUNNING, Action.ROLLBACK): State.ROLLED_BACK,
     (State.RUNNING, Action.PROMOTE): State.PROMOTED,
     (State.RUNNING, Action.END): State.ENDED,
+    (State.RUNNING, Action.ROLL): State.RUNNING,
     # `promoting` is decided and not yet confirmed: the next leader repeats the write.
     (State.PROMOTING, Action.PROMOTE): State.PROMOTED,
     (State.PROMOTING, Action.ROLLBACK): State.ROLLED_BACK,

@@ -59,9 +59,13 @@ class Metric(Strict):
         row = self.row()
         self._own_keys(row)
         if self.value not in (None, *row.values):
-            raise wrong(f"value of a {row.name} to be one of {', '.join(row.values)}", repr(self.value))
+            raise wrong(f"value of kind {row.name} to be one of {', '.join(row.values)}", repr(self.value))
         if self.absent not in (None, *row.absent):
-            raise wrong(f"absent of a {row.name} to be {' or '.join(row.absent)}", repr(self.absent))
+            raise wrong(f"absent of kind {row.name} to be {' or '.join(row.absent)}", repr(self.absent))
+        if self.sampled == "true" and self.absent == "zero":
+            raise wrong(
+                "no 'absent: zero' where labels are sampled", "both", "who was not asked has no value"
+            )
         self._differences(row)
         for key in KIND_KEYS:
             self._own(key, row)
@@ -98,12 +102,12 @@ class Metric(Strict):
         for key in KIND_KEYS:
             if getattr(self, key) is not None and key not in row.keys and not (slow and key == "over"):
                 owners = [kind.name for kind in KINDS.values() if key in kind.keys]
-                raise wrong(f"{key!r} for {', '.join(owners)} only", f"it at a {row.name}")
+                raise wrong(f"{key!r} for {', '.join(owners)} only", f"it at kind {row.name}")
         for choice in row.required:
             written = [key for key in choice if getattr(self, key) is not None]
             if len(written) != 1:
                 found = " and ".join(repr(key) for key in written) or "none"
-                raise wrong(f"{' or '.join(map(repr, choice))} for a {row.name}", found)
+                raise wrong(f"{' or '.join(map(repr, choice))} for kind {row.name}", found)
 
     def _own(self, key: str, row: Kind) -> Any:
         """A kind-specific key as a run keeps it; None when it is not written."""
@@ -119,7 +123,10 @@ class Metric(Strict):
         if key in ("cap", "over"):
             if self.metric == "slow":
                 return duration_ms(text)
-            return to_fixed(duration_ms(text) if self.metric == "latency" else plain(text))
+            limit = duration_ms(text) if self.metric == "latency" else plain(text)
+            if not limit:
+                raise Unreadable("a number above 0", text)
+            return to_fixed(limit)
         if key == "scale":
             categories = whole(text)
             if not 2 <= categories <= MOST_CATEGORIES:
@@ -136,7 +143,7 @@ class Metric(Strict):
         if relative and written - relative:
             raise wrong("mde, margin and tolerance all relative ('5 %') or none of them", "both")
         if written and not relative and row.only_relative:
-            raise wrong(f"relative differences ('5 %') for a {row.name}", "an absolute one")
+            raise wrong(f"relative differences ('5 %') for kind {row.name}", "an absolute one")
         for name in DIFFERENCES:
             value = self.difference(name)
             if value is not None and value >= 1 and name in relative and self._falls(name):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 FLOOR = (
     "errors document telemetry settings bucketing flag assignment decision_id events outcome quantity "
     "reading moments claims metric ramp route metric_keys experiment timetable prospect forecast run moves plan "
-    "attribution health evidence lifecycle decision"
+    "attribution health evidence lifecycle decision roll"
 ).split()
 # What each part may import beside the standard library and itself. "floor" is the floor; more are packages or modules.
 # numpy comes with stats and is for what looks ahead; that the gateway loads neither is checked below.

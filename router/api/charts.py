@@ -71,15 +71,15 @@ def strip(row: Mapping[str, Any], name: str) -> Markup:
         text = f"{name}: no value yet"
         parts.append(tag("text", "no value yet", x=10, y=middle + 4, class_="label"))
         return svg(width, height, text, parts, "strip")
-    kind, margin = row["kind"], row["margin"]
-    text = f"{name}: difference {difference(kind, row['estimate'])}, interval {interval_text(kind, row['interval'])}"
+    margin = row["margin"]
+    text = f"{name}: difference {difference(row, row['estimate'])}, interval {interval_text(row, row['interval'])}"
     tone = {"harmful": "bad", "superior": "good", "non_inferior": "good"}.get(row["state"], "open")
     if row["interval"]:
         low, high = sorted(edge * sign / margin for edge in row["interval"])
         parts.append(tag("line", x1=x(low), y1=middle, x2=x(high), y2=middle, class_=f"whisker {tone}"))
         parts += [_edge(x(edge), middle, edge, tone) for edge in (low, high)]
     parts.append(tag("circle", cx=x(row["estimate"] * sign / margin), cy=middle, r=5, class_=f"dot {tone}"))
-    return svg(width, height, f"{text}, margin {difference(kind, margin).lstrip('+')}", parts, "strip")
+    return svg(width, height, f"{text}, margin {difference(row, margin).lstrip('+')}", parts, "strip")
 
 
 def _edge(x: float, y: float, margins: float, tone: str) -> Markup:

@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from router.api.charts import joined, points, svg, tag
-from router.api.words import PPM, SHARE_KINDS, difference, interval_text, share
+from router.api.words import PPM, difference, interval_text, scale_of, share
 
 WIDE, HIGH = 860, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 20, 26, 36
@@ -47,7 +47,7 @@ def over_time(run: Mapping[str, Any], goal: Mapping[str, Any]) -> Markup:
     sign = 1 if goal["better"] == "lower" else -1
     frame = Frame((end - begun) / 1000, *_reach(looks, goal["margin"] * sign))
     parts = [
-        *_y_axis(frame, goal["kind"]),
+        *_y_axis(frame, scale_of(goal)),
         *_x_axis(frame),
         *_marks(frame, run),
         _level_line(frame, 0.0, "zero", "no difference"),
@@ -56,7 +56,7 @@ def over_time(run: Mapping[str, Any], goal: Mapping[str, Any]) -> Markup:
     ]
     last = looks[-1]
     edges = [last[2], last[3]] if last[2] is not None else None
-    about = f"Last look: {difference(goal['kind'], last[1])}, interval {interval_text(goal['kind'], edges)}."
+    about = f"Last look: {difference(goal, last[1])}, interval {interval_text(goal, edges)}."
     return svg(WIDE, HIGH, title, parts, "over-time", about)
 
 
@@ -78,10 +78,10 @@ def _ticks(low: float, high: float, wanted: int) -> list[float]:
     return [round(i * step, 12) for i in range(first, math.floor(high / step) + 1)]
 
 
-def _y_axis(frame: Frame, kind: str) -> Iterable[Markup]:
+def _y_axis(frame: Frame, scale: str) -> Iterable[Markup]:
     for effect in _ticks(frame.low, frame.high, 5):
         y = frame.y(effect)
-        text = f"{effect * 100:+g} pp" if kind in SHARE_KINDS else f"{effect:+g}"
+        text = f"{effect * 100:+g} {scale}" if scale else f"{effect:+g}"
         yield tag("line", x1=LEFT, y1=y, x2=WIDE - RIGHT, y2=y, class_="grid")
         yield tag("text", text.replace("-", "−") if effect else "0", x=LEFT - 8, y=y + 4, class_="label end")
 

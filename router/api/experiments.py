@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -12,8 +13,10 @@ from router.api.apply import audit_entry
 from router.api.bodies import Body, read_body
 from router.api.plane import Plane, plane
 from router.assignment import CompiledFlag, explain
+from router.decision import act
 from router.errors import Problem, SpecError, StaleRevision, UnknownName
 from router.flag import Flag
+from router.roll import roll
 from router.store.flags import Change
 
 ACTIONS = ("promote", "rollback", "pause", "resume")
@@ -29,6 +32,12 @@ class ActBody(Body):
 
     actor: str
     reason: str
+
+
+class RollBody(ActBody):
+    """And of which arm another build is declared."""
+
+    arm: str
 
 
 @views.get("/v1/routes")
@@ -126,6 +135,14 @@ def explained(flag: Flag, unit: str | None) -> dict[str, Any]:
     }
 
 
+@views.post("/v1/experiments/<name>/roll")
+def declare_roll(name: str) -> Response:
+    """An arm is another build of itself from now on: a new stratum of the same run."""
+    body = read_body(RollBody)
+    _said(body)
+    return jsonify(_tried(lambda: _roll(plane(), name, body)))
+
+
 @views.post("/v1/experiments/<name>/<action>")
 def steer(name: str, action: str) -> Response:
     """A person's act."""
@@ -142,23 +159,43 @@ def do(here: Plane, name: str, action: str, actor: str, reason: str) -> dict[str
         IllegalMove: the run's state does not allow it.
         StaleRevision: something moved meanwhile.
     """
-    empty = [
-        Problem(field, "a text", "nothing")
-        for field, text in (("actor", actor), ("reason", reason))
-        if not text.strip()
-    ]
+    _said(ActBody(actor=actor, reason=reason))
+    return _tried(lambda: _do(here, name, action, actor, reason))
+
+
+def _said(body: ActBody) -> None:
+    texts = body.model_dump()
+    empty = [Problem(field, "a text", "nothing") for field, text in texts.items() if not text.strip()]
     if empty:
         raise SpecError(empty)
+
+
+def _tried(write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A write that lost a race is asked anew on what is true now."""
     for _ in range(WRITES_TRIED):
         with contextlib.suppress(StaleRevision):
-            return _do(here, name, action, actor, reason)
-    return _do(here, name, action, actor, reason)
+            return write()
+    return write()
+
+
+def _roll(here: Plane, name: str, body: RollBody) -> dict[str, Any]:
+    run = run_of(here, name)
+    flag = flag_of(here, run["route"])
+    new_run, sentence = roll(run, body.arm, here.now(), body.actor, body.reason)
+    entry = audit_entry(here, body.actor, "roll", body.reason, run["route"], run, old=flag, new=flag)
+    entry["sentence"] = sentence
+    here.store.commit(Change(entry, run=new_run))
+    here.counts.acts.labels("roll").inc()
+    return {
+        "experiment": name,
+        "action": "roll",
+        "arm": body.arm,
+        "rolls": len(new_run["rolls"]),
+        "sentence": sentence,
+    }
 
 
 def _do(here: Plane, name: str, action: str, actor: str, reason: str) -> dict[str, Any]:
-    # Decisions bring the statistics with them: half a second that a process which only reads need not wait.
-    from router.decision import act
-
     run = run_of(here, name)
     flag = flag_of(here, run["route"])
     decided = act(action, run, flag, here.now(), actor, reason)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from router.errors import StoreUnavailable
-from router.events import Entry, OutcomeRows
+from router.events import CERTAIN, Entry, OutcomeRows
 from router.store.events import EventLog
 
 HEARTBEAT_S = 0.8
@@ -41,6 +41,7 @@ class Row(NamedTuple):
     asked: int
     key: int
     arm: int
+    probability: int = CERTAIN
 
 
 @dataclass(slots=True)
@@ -184,6 +185,8 @@ class OutcomeLog:
             outcomes.append(
                 row.unit, names.index(row.metric), row.value, time_ms, row.asked, row.key, row.arm
             )
+            if row.probability != CERTAIN:
+                outcomes.sampled(row.probability)
         return Entry(self.writer, channel.seq, channel.epoch, 0, until, until, outcomes=outcomes, names=names)
 
     def _drain(self, run: str, channel: _Channel) -> None:

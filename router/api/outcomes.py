@@ -7,6 +7,7 @@ stored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,12 +18,13 @@ from router.api.outcome_log import Row
 from router.api.plane import Plane, plane
 from router.api.run_facts import RunFacts
 from router.errors import Problem, Refused, SpecError, UnknownName
-from router.events import UNKNOWN_TIME, key_digest, to_fixed
+from router.events import CERTAIN, FIXED_POINT, UNKNOWN_TIME, key_digest, to_fixed
+from router.metric import KINDS
 
 MOST = 10_000
 CLOCK_SKEW_MS = 60_000
 LONGEST_TEXT = 400
-SHARE_KINDS = frozenset({"proportion", "rare_proportion"})
+LEAST_PROBABILITY = 1e-4  # a label that stands for more than ten thousand others tells about itself alone
 
 views = Blueprint("outcomes", __name__)
 
@@ -35,6 +37,7 @@ class Outcome(Body):
     unit: str | None = None
     metric: str
     value: bool | int | float
+    probability: int | float | None = None
     time: int | str | None = None
     asked: int | str | None = None
     key: str | None = None
@@ -122,7 +125,8 @@ def check(plane: Plane, document: object, path: str = "") -> Row | None:
     own = [name for name, row in facts.metrics.items() if not row["builtin"]]
     if metric is None or metric["builtin"]:
         raise UnknownName(f"metric of {facts.experiment}", outcome.metric, own)
-    value = _value(metric["kind"], outcome.value, _at(path, "value"))
+    value = _value(metric, outcome.value, _at(path, "value"))
+    probability = _probability(metric, outcome.probability, _at(path, "probability"))
     time = _time(outcome.time, now, _at(path, "time"))
     asked = _time(outcome.asked, now, _at(path, "asked"))
     if facts.final:
@@ -130,7 +134,18 @@ def check(plane: Plane, document: object, path: str = "") -> Row | None:
     # A key speaks for one unit and one metric: the same order number may carry a conversion and a revenue.
     key = key_digest(f"{subject.unit}|{outcome.metric}|{outcome.key or outcome.decision}")
     asked_ms = subject.asked if asked is None else asked
-    return Row(facts.run, facts.epoch, subject.unit, outcome.metric, value, time, asked_ms, key, subject.arm)
+    return Row(
+        facts.run,
+        facts.epoch,
+        subject.unit,
+        outcome.metric,
+        value,
+        time,
+        asked_ms,
+        key,
+        subject.arm,
+        probability,
+    )
 
 
 def _at(path: str, name: str) -> str:
@@ -167,19 +182,35 @@ def _by_unit(plane: Plane, outcome: Outcome, path: str) -> Subject:
     return Subject(facts, unit, UNKNOWN_TIME, -1, analysed=True)
 
 
-def _value(kind: str, value: bool | float, path: str) -> int:
+def _value(metric: Mapping[str, Any], value: bool | float, path: str) -> int:
     """The value in millionths, held to what its metric's kind can mean."""
-    if kind in SHARE_KINDS:
-        if value not in (0, 1):
-            raise SpecError([Problem(path, "0, 1, true or false (the metric is a proportion)", repr(value))])
-    elif isinstance(value, bool):
-        raise SpecError([Problem(path, f"a number (the metric is a {kind})", repr(value))])
+    takes = KINDS[metric["kind"]].takes
+    expected = f"{takes.expected(metric)} (the metric is a {metric['kind']})"
+    if isinstance(value, bool) and not takes.truth:
+        raise SpecError([Problem(path, expected, repr(value))])
     try:
-        return to_fixed(value)
+        fixed = to_fixed(value)
     except (ValueError, OverflowError) as problem:
         raise SpecError(
             [Problem(path, str(problem).removeprefix("expected "), repr(value)[:40])]
         ) from problem
+    # What was rounded to millionths may fit though what was sent does not: 1 + 1e-9 is no count.
+    if not takes.fits(fixed, metric) or (takes.whole and fixed != value * FIXED_POINT):
+        raise SpecError([Problem(path, expected, repr(value)[:40])])
+    return fixed
+
+
+def _probability(metric: Mapping[str, Any], probability: float | None, path: str) -> int:
+    """With which chance a sampled label was asked for, in millionths; 0 for metrics whose labels are not sampled."""
+    if not metric.get("sampled"):
+        if probability is not None:
+            expected = "none (the metric has no 'sampled: true')"
+            raise SpecError([Problem(path, expected, repr(probability)[:40])])
+        return CERTAIN
+    if probability is None or not LEAST_PROBABILITY <= probability <= 1:
+        expected = f"the chance with which this label was asked for, from {LEAST_PROBABILITY:g} to 1"
+        raise SpecError([Problem(path, expected, repr(probability)[:40])])
+    return to_fixed(probability)
 
 
 def _time(value: int | str | None, now: int, path: str) -> int | None:

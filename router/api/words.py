@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from router.metric import KINDS
 from router.ramp import step_met
 
 UNKNOWN = "n/a"
 PPM = 1_000_000
-SHARE_KINDS = frozenset({"proportion", "rare_proportion"})
 
 
 class Headline(NamedTuple):
@@ -90,17 +90,16 @@ def _goal_sentence(run: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     begin = f"{run['treatment']} has {share(share_of(run))} of traffic"
     if row.get("estimate") is None:
         return f"{begin}; {goal['name']} waits for {row.get('missing') or 'its first values'}."
-    kind = row["kind"]
     sides = " against ".join(
-        f"{level(kind, row[side]['value'])} of {count(row[side]['n'])} units ({run[side]})"
+        f"{level(row, row[side]['value'])} of {count(row[side]['n'])} units ({run[side]})"
         for side in ("treatment", "control")
     )
-    text = f"{begin}. {goal['name']}: {sides}, difference {difference(kind, row['estimate'])}"
+    text = f"{begin}. {goal['name']}: {sides}, difference {difference(row, row['estimate'])}"
     if row["interval"]:
-        text += f", interval {interval_text(kind, row['interval'])}"
+        text += f", interval {interval_text(row, row['interval'])}"
     if run["spec"]["kind"] == "ab":
         return f"{text}; promotion needs {run['treatment']} shown to be better."
-    return f"{text}; promotion needs harm below {difference(kind, row['margin']).lstrip('+')}."
+    return f"{text}; promotion needs harm below {difference(row, row['margin']).lstrip('+')}."
 
 
 def what_next(run: Mapping[str, Any], now: int) -> str:
@@ -188,27 +187,34 @@ def percent(ratio: float | None, digits: int = 1) -> str:
     return UNKNOWN if ratio is None else f"{ratio * 100:.{digits}f} %"
 
 
-def level(kind: str, value: float | None) -> str:
+def scale_of(metric: Mapping[str, Any]) -> str:
+    """How differences of a metric are written: ``pp`` for shares, ``%`` of control's level, or empty."""
+    return "%" if metric.get("relative") else "pp" if KINDS[metric["kind"]].share else ""
+
+
+def level(metric: Mapping[str, Any], value: float | None) -> str:
     """The level of a metric in one arm."""
-    return percent(value) if kind in SHARE_KINDS else number(value)
+    return percent(value) if KINDS[metric["kind"]].share else number(value)
 
 
-def difference(kind: str, value: float | None) -> str:
-    """The difference of two levels; of two shares in percentage points."""
+def difference(metric: Mapping[str, Any], value: float | None) -> str:
+    """The difference of two levels; of two shares in percentage points, or relative to control's level."""
     if value is None:
         return UNKNOWN
-    if kind not in SHARE_KINDS:
+    scale = scale_of(metric)
+    if not scale:
         return f"{value:+,.4g}"
     points = value * 100
-    return f"{points:+.2f} pp" if 0 < abs(points) < 0.1 else f"{points:+.1f} pp"
+    return f"{points:+.2f} {scale}" if 0 < abs(points) < 0.1 else f"{points:+,.1f} {scale}"
 
 
-def interval_text(kind: str, interval: list[float] | None) -> str:
+def interval_text(metric: Mapping[str, Any], interval: list[float] | None) -> str:
     """An interval of differences."""
     if not interval:
         return UNKNOWN
-    low, high = (difference(kind, edge) for edge in interval)
-    return f"[{low.removesuffix(' pp')}, {high.removesuffix(' pp')}]" + (" pp" if kind in SHARE_KINDS else "")
+    scale = f" {scale_of(metric)}".rstrip()
+    low, high = (difference(metric, edge) for edge in interval)
+    return f"[{low.removesuffix(scale)}, {high.removesuffix(scale)}]{scale}"
 
 
 def duration(ms: float | None) -> str:

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("experiments", "Give everyone the control now."),
     "pause": ("experiments", "Let no step go on; harm still rolls back."),
     "resume": ("experiments", "Go on after a pause."),
+    "roll": ("experiments", "Declare that an arm was retrained or rebuilt: a new stratum of the same run."),
     "explain": ("experiments", "Which arm a unit gets, and each step of why."),
     "gateway": ("processes", "Run the gateway alone."),
     "api": ("processes", "Run the API and the dashboard alone."),

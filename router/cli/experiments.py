@@ -106,6 +106,22 @@ resume = _act("resume", "Go on after a pause.")
 
 
 @click.command()
+@click.argument("experiment")
+@click.option("--arm", required=True, help="The arm that is another build of itself from now on.")
+@click.option("--reason", required=True, help="Kept in the audit log.")
+@api_option
+@json_option
+def roll(experiment: str, arm: str, reason: str, address: str | None, as_json: bool) -> int:
+    """Declare that an arm was retrained or rebuilt: a new stratum of the same run."""
+    answer = api_of(address).post(
+        f"/v1/experiments/{quote(experiment)}/roll",
+        {"actor": getpass.getuser(), "reason": reason, "arm": arm},
+    )
+    show(answer, answer["sentence"], as_json)
+    return YES
+
+
+@click.command()
 @click.option("--unit", required=True, help="The unit's identity, as the gateway would read it.")
 @click.option("--route", help="The route; needed only when there are several.")
 @click.option("--experiment", "-e", help="Or an experiment of the route.")

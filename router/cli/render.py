@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 UNKNOWN = "n/a"
-SHARE_KINDS = frozenset({"proportion", "rare_proportion"})
 PPM = 1_000_000
 
 
@@ -25,18 +24,20 @@ def share(ppm: int | None) -> str:
     return UNKNOWN if ppm is None else f"{ppm / 10_000:g} %"
 
 
-def level(kind: str, value: float | None) -> str:
+def level(metric: Mapping[str, Any], value: float | None) -> str:
     """The level of a metric in one arm, in its own unit."""
     if value is None:
         return UNKNOWN
-    return f"{value * 100:.1f} %" if kind in SHARE_KINDS else number(value)
+    return f"{value * 100:.1f} %" if metric["share"] else number(value)
 
 
-def difference(kind: str, value: float | None) -> str:
-    """The difference of two levels; of shares in percentage points."""
+def difference(metric: Mapping[str, Any], value: float | None) -> str:
+    """The difference of two levels; of shares in percentage points, of relative ones in percent of control's level."""
     if value is None:
         return UNKNOWN
-    return f"{value * 100:+.1f} pp" if kind in SHARE_KINDS else f"{value:+.4g}"
+    if metric["relative"]:
+        return f"{value * 100:+,.1f} %"
+    return f"{value * 100:+.1f} pp" if metric["share"] else f"{value:+.4g}"
 
 
 def moment(ms: int | float | None) -> str:
@@ -72,17 +73,16 @@ def verdict(answer: Mapping[str, Any]) -> str:
 def _metrics(evidence: Mapping[str, Any]) -> str:
     rows = []
     for name, metric in evidence["metrics"].items():
-        kind = metric["kind"]
         low, high = metric["interval"] or (None, None)
-        interval = UNKNOWN if low is None else f"[{difference(kind, low)}, {difference(kind, high)}]"
+        interval = UNKNOWN if low is None else f"[{difference(metric, low)}, {difference(metric, high)}]"
         rows.append(
             (
                 f"{metric['role']} {name}",
-                f"{level(kind, metric['control']['value'])} of {metric['control']['n']:,}",
-                f"{level(kind, metric['treatment']['value'])} of {metric['treatment']['n']:,}",
-                difference(kind, metric["estimate"]),
+                f"{level(metric, metric['control']['value'])} of {metric['control']['n']:,}",
+                f"{level(metric, metric['treatment']['value'])} of {metric['treatment']['n']:,}",
+                difference(metric, metric["estimate"]),
                 interval,
-                difference(kind, metric["margin"]),
+                difference(metric, metric["margin"]),
                 metric["state"] + (f" ({metric['missing']})" if metric.get("missing") else ""),
             )
         )

@@ -24,6 +24,7 @@ class Booking:
         declared = run["spec"].get("segments")
         self._segments = [OTHER, *declared["values"]] if declared else []
         self._rolls: list[int] = []
+        self._counts: dict[tuple[str, int, str, str], str] = {}
         self._names: dict[tuple[str, int, int, str], tuple[str, ...]] = {}
 
     def learn(self, run: Mapping[str, Any]) -> None:
@@ -65,7 +66,11 @@ class Booking:
 
     def count(self, stratum: str, arm: int, metric: str, key: str, by: int) -> None:
         """Units of an arm, or of a metric in it."""
-        self._put(f"{stratum or self._epoch}|{arm}|{metric}|{key}|n", by)
+        place = (stratum, arm, metric, key)
+        name = self._counts.get(place)
+        if name is None:
+            name = self._counts[place] = f"{stratum or self._epoch}|{arm}|{metric}|{key}|n"
+        self._put(name, by)
 
     def _put(self, name: str, by: int) -> None:
         if by:

@@ -95,6 +95,8 @@ class Units:
         if enters:
             self._enter(unit, record, arm, where & BUCKET_MASK, time, attributes)
         if asks:
+            if record.requests is None:
+                record.requests = []
             record.requests.append(time)
         if facts & OUTCOME:
             self._finish(record, time + latency // 1000, facts, latency)
@@ -217,7 +219,7 @@ class Units:
         due = self._next_due(record)
         if due is None:
             record.state = CLOSED
-            record.reports, record.latencies, record.requests = [], [], []
+            record.reports, record.latencies, record.requests = [], [], None
             booking.count(record.stratum, record.arm, "", "c", 1)
         self.batch.due[unit] = due
         self.batch.units[unit] = _encoder.encode(record)

@@ -117,6 +117,35 @@ def test_an_act_that_lost_a_race_with_the_controller_is_asked_anew(
     assert (races[0], started.run("digits-v2")["paused"]) == (0, True)
 
 
+def test_a_declared_roll_is_kept_with_its_moment_and_moves_no_flag(started: Desk) -> None:
+    answer = started.http.post("/v1/experiments/digits-v2/roll", json={**WHO, "arm": "v2"})
+    assert (answer.status_code, answer.get_json()["rolls"]) == (200, 1)
+    run = started.run("digits-v2")
+    assert [roll[1:] for roll in run["rolls"]] == [["v2", "by ana: because"]]
+    assert run["started"] <= run["rolls"][0][0] <= started.plane.now()
+    flag = started.store.flag("digits-web")
+    assert flag is not None
+    assert flag.revision == 2
+    entry = get(started, "/v1/experiments/digits-v2/history")["entries"][0]
+    assert (entry["action"], entry["actor"], entry["reason"]) == ("roll", "ana", "because")
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [({"arm": "v3"}, 404), ({"arm": " "}, 422), ({"reason": ""}, 422), ({"to": "v2"}, 422)],
+)
+def test_a_roll_names_an_arm_of_the_run(started: Desk, change: dict[str, str], status: int) -> None:
+    body = {**WHO, "arm": "v2", **change}
+    assert started.http.post("/v1/experiments/digits-v2/roll", json=body).status_code == status
+    assert started.run("digits-v2")["rolls"] == []
+
+
+def test_a_run_that_has_ended_is_not_rolled(started: Desk) -> None:
+    started.http.post("/v1/experiments/digits-v2/rollback", json=WHO)
+    answer = started.http.post("/v1/experiments/digits-v2/roll", json={**WHO, "arm": "v2"})
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (409, "illegal_move")
+
+
 def test_explain_tells_the_steps_by_route_or_experiment(told: Desk) -> None:
     answer = get(told, "/v1/explain?experiment=digits-aa&unit=you")
     assert answer["route"] == "digits-web"

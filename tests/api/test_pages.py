@@ -222,7 +222,7 @@ def test_while_the_demo_prepares_its_scans_the_try_page_waits(
     [(None, "n/a"), (0.0, "+0.0 pp"), (0.0004, "+0.04 pp"), (-0.414, "-41.4 pp"), (1.0, "+100.0 pp")],
 )
 def test_a_difference_of_shares_is_told_in_percentage_points(value: float | None, text: str) -> None:
-    assert words.difference("proportion", value) == text
+    assert words.difference({"kind": "proportion"}, value) == text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,147 @@
+"""An experiment file to the spec of a run: the keys of each kind, relative differences, covariate and segments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from router.document import load
+from router.errors import SpecError
+from router.events import FIXED_POINT as F
+from router.experiment import parse_documents
+from router.flag import Attributes
+from router.metric import KINDS
+from router.metric_keys import KIND_KEYS
+from router.run import new_run, running_experiment
+
+FILE = """
+experiment: e
+route: r
+kind: canary
+control: v1
+treatment: v2
+goal: {metric: corrected, kind: proportion, better: lower, mde: 2 pp}
+"""
+
+
+def spec_of(text: str) -> dict[str, Any]:
+    _, experiments = parse_documents(load(text), ["r"])
+    return experiments["e"][0].spec()
+
+
+def metric_of(line: str) -> dict[str, Any]:
+    metric: dict[str, Any] = spec_of(FILE + "guardrails: [{metric: m, " + line + "}]")["metrics"][1]
+    return metric
+
+
+def problem_of(text: str) -> str:
+    with pytest.raises(SpecError) as caught:
+        spec_of(text)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("kind: winsorised_mean, better: lower, margin: 1, cap: 2.5", {"cap": 2_500_000, "value": "mean"}),
+        ("kind: rating, better: higher, margin: 0.2, scale: 7", {"scale": 7, "value": "last"}),
+        ("kind: exceedance, better: lower, margin: 1 pp, over: 300", {"over": 300 * F, "value": "largest"}),
+        ("kind: exceedance, better: lower, margin: 1 pp, quantile: 99.5 %", {"quantile": 0.995}),
+        ("kind: rate, better: lower, margin: 50 %", {"relative": True, "margin": 0.5, "absent": "zero"}),
+        ("kind: time_to_event, better: higher, margin: 10 %, test: log_rank", {"test": "log_rank"}),
+        ("kind: mean, better: lower, margin: 5 %", {"relative": True, "margin": 0.05, "tolerance": 0.0}),
+        ("kind: proportion, better: lower, margin: 1 pp, sampled: true", {"sampled": True}),
+        ("kind: edit_rate, better: lower, margin: 2 pp", {"margin": 0.02, "value": "sum"}),
+        ("kind: rate, better: lower, margin: 200 %, tolerance: 0", {"margin": 2.0, "relative": True}),
+    ],
+)
+def test_what_a_metric_says_is_kept(line: str, kept: dict[str, Any]) -> None:
+    found = metric_of(line)
+    assert {key: found.get(key) for key in kept} == kept
+
+
+def test_what_a_file_does_not_say_leaves_nothing_behind() -> None:
+    plain = spec_of(FILE)
+    assert set(plain) & {"covariate", "segments"} == set()
+    assert set(plain["metrics"][0]) == {
+        "name", "role", "kind", "better", "mde", "margin", "tolerance", "window_ms", "grace_ms", "absent", "value",
+        "over_ms", "builtin",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("kind: winsorised_mean, better: lower, margin: 1", "'cap' for kind winsorised_mean"),
+        ("kind: mean, better: lower, margin: 1, cap: 3", "'cap' for winsorised_mean only"),
+        ("kind: mean, better: lower, margin: 1, scale: 3", "'scale' for rating only"),
+        ("kind: exceedance, better: lower, margin: 1 pp", "'over' or 'quantile' for kind exceedance"),
+        ("kind: exceedance, better: lower, margin: 1 pp, over: 3, quantile: 99 %", "'over' or 'quantile'"),
+        (
+            "kind: exceedance, better: lower, margin: 1 pp, quantile: 100 %",
+            "quantile: a percentage below 100%",
+        ),
+        ("kind: rating, better: higher, margin: 1, scale: 11", "scale: 2 .. 10 categories"),
+        (
+            "kind: rating, better: higher, margin: 1, value: mean",
+            "value of kind rating to be one of last, first",
+        ),
+        ("kind: time_to_event, better: higher, margin: 1 pp", "relative differences ('5 %')"),
+        ("kind: time_to_event, better: higher, margin: 5 %, absent: missing", "absent of kind time_to_event"),
+        ("kind: mean, better: higher, margin: 100 %", "margin below 100 %"),
+        ("kind: mean, better: lower, margin: 5 %, tolerance: 1", "all relative ('5 %') or none"),
+        ("kind: mean, better: lower, margin: 5 pp", "a number such as '0.5'"),
+        ("kind: ratios, better: lower, margin: 1", "did you mean 'ratio'?"),
+        ("kind: rare_proportion, better: lower, margin: 1 pp, sampled: true", "'sampled' for"),
+        ("kind: mean, better: lower, margin: 1, sampled: true, absent: zero", "no 'absent: zero'"),
+        ("kind: winsorised_mean, better: lower, margin: 1, cap: 0", "cap: a number above 0"),
+    ],
+)
+def test_a_key_that_does_not_fit_its_kind_is_an_error_that_says_so(line: str, expected: str) -> None:
+    assert expected in problem_of(FILE + "guardrails: [{metric: m, " + line + "}]")
+
+
+def test_the_built_in_latency_may_be_capped_or_held_against_a_limit() -> None:
+    kept = spec_of(FILE + "guardrails: [{metric: latency, kind: exceedance, over: 300 ms, margin: 1 pp}]")
+    assert kept["metrics"][1]["over"] == 300 * F
+    assert kept["metrics"][1]["tolerance"] == 0.01
+    assert "built-in latency to be mean or winsorised_mean or exceedance" in problem_of(
+        FILE + "guardrails: [{metric: latency, kind: ratio, margin: 1}]"
+    )
+
+
+GOAL = "goal: {metric: corrected, kind: proportion, better: lower, mde: 2 pp}"
+MEAN = "goal: {metric: spent, kind: mean, better: higher, mde: 5 %}"
+BESIDE = """
+covariate: header:x-Visits
+segments: {from: cookie:country, values: [de, fr]}
+"""
+
+
+def test_covariate_and_segments_reach_run_and_flag() -> None:
+    spec = spec_of(FILE.replace(GOAL, MEAN) + BESIDE)
+    assert spec["metrics"][0]["covariate"] is True
+    running = running_experiment(spec, "e.1", 1)
+    assert running.attributes == Attributes(("header", "x-visits"), ("cookie", "country"), ("de", "fr"))
+    run = new_run(spec, 1, 0)
+    assert (run["rolls"], run["constants"]) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("covariate: json:/visits", "one of header:NAME, cookie:NAME, query:NAME"),
+        ("segments: {from: header:c, values: [de, de]}", "each segment once"),
+        ("segments: {from: header:c, values: [other]}", "none named 'other'"),
+        ("segments: {from: header:c, values: []}", "at least 1 item"),
+        ("segments: {from: header:c, value: [de]}", "segments.values: expected this key"),
+        ("covariate: header:x-visits", "a metric that a covariate adjusts (mean, winsorised_mean)"),
+    ],
+)
+def test_a_covariate_or_segment_that_cannot_be_read_is_an_error(text: str, expected: str) -> None:
+    assert expected in problem_of(FILE + text)
+
+
+def test_every_key_of_a_kind_is_known_to_the_file() -> None:
+    assert {key for kind in KINDS.values() for key in kind.keys} == set(KIND_KEYS)
