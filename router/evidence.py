@@ -89,7 +89,7 @@ def weigh(run: Mapping[str, Any], values: Mapping[str, int], health: Health, now
     for name, row in deciding.items():
         seen = run["maxima"].get(name, {}).get("reported", 0.0)
         invalid += unequal_reports(name, row["reported"], seen)
-    maxima = raise_maxima(run["maxima"], rows, healthy=not invalid)
+    maxima = raise_maxima(run["maxima"], rows, healthy=not invalid, over=plan.over)
     set_states(rows, maxima, plan.alpha)
     _finish(look, weighed, maxima)
     claims = [claim for name, (_, claim) in weighed.items() if name in deciding]

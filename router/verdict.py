@@ -66,17 +66,25 @@ SPENT = (Ground.GIVEN_UP, Ground.HORIZON)
 
 
 # Maxima of these tests may promote or give up, so they grow only at healthy looks; harm and mismatches always grow.
-PROMOTING = frozenset({"non_inferiority", "superiority", "futility", "reported_equal", "accept"})
+CLAIMS = frozenset({"non_inferiority", "superiority", "futility"})
+PROMOTING = CLAIMS | {"reported_equal", "accept"}
 
 
 def raise_maxima(
-    before: Mapping[str, Mapping[str, float]], rows: Rows, *, healthy: bool
+    before: Mapping[str, Mapping[str, float]], rows: Rows, *, healthy: bool, over: bool
 ) -> dict[str, dict[str, float]]:
-    """The highest number of each test so far; what a test that has given up would show later no longer counts."""
+    """The highest number of each test so far; what a test that has ended would show later no longer counts.
+
+    Args:
+        before: the maxima up to the look before.
+        rows: of this look.
+        healthy: whether the telemetry can be trusted now.
+        over: whether the run's plan had ended before this look.
+    """
     result = {}
     for name, row in rows.items():
         held = before.get(name, {})
-        frozen = _ended_tests(row, held) if healthy else PROMOTING
+        frozen = _ended_tests(row, held, over=over) if healthy else PROMOTING
         result[name] = {
             test: held.get(test, 0.0) if test in frozen else max(held.get(test, 0.0), number)
             for test, number in row["log_e"].items()
@@ -84,8 +92,10 @@ def raise_maxima(
     return result
 
 
-def _ended_tests(row: Mapping[str, Any], held: Mapping[str, float]) -> frozenset[str]:
-    """A test that gives up has ended, and so has one that has shown its claim: the other answer comes too late."""
+def _ended_tests(row: Mapping[str, Any], held: Mapping[str, float], *, over: bool) -> frozenset[str]:
+    """All claims end with the plan; a test of sprt with either of its answers, since the other comes too late."""
+    if over:
+        return CLAIMS
     if _gives_up(row, held):
         return frozenset({row["deciding"]})
     return frozenset({"accept"} if held.get(row["deciding"], 0.0) >= row["threshold"]["promote"] else ())
