@@ -89,8 +89,9 @@ class Metric(Strict):
             raise wrong(
                 "'over' for slow", "none", "the time beyond which a request is slow, such as '300 ms'"
             )
-        if self.metric == "latency" and self.value not in (None, "mean", "largest"):
-            raise wrong("latency to be a mean", repr(self.value))
+        ways = ("largest", "mean") if self.row().name == "exceedance" else ("mean",)
+        if self.metric == "latency" and self.value not in (None, *ways):
+            raise wrong(f"the value of latency to be {' or '.join(ways)}", repr(self.value))
 
     def row(self) -> Kind:
         """The row of its kind."""

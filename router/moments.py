@@ -101,9 +101,8 @@ def constants_of(run: Mapping[str, Any], values: Mapping[str, int], now: int) ->
     """
     constants = dict(run.get("constants", {}))
     waiting = [m for m in run["spec"]["metrics"] if m.get("quantile") and m["name"] not in constants]
-    moments = Moments(values, run)
     for metric in waiting:
-        limit = frozen_limit(metric, moments).value
+        limit = frozen_limit(metric, Moments(values, run)).value
         if limit is not None:
             constants[metric["name"]] = {"since": now, "limit": limit}
     return constants

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from router.roll import roll
 from tests.controller.runs import EXPERIMENT
 from tests.controller.simulation import Simulation, flag_state, world_of
 
@@ -74,3 +75,22 @@ def test_an_ab_test_of_two_equal_arms_promotes_nothing() -> None:
     story = Simulation(world_of(0.3, 0.3), seed=9, experiment=experiment).play(3 * MINUTE)
     assert "promote" not in story.actions
     assert flag_state(story.flag)[0] == "v1"
+
+
+def test_a_relative_margin_is_read_from_the_file_to_the_sentence() -> None:
+    relative = EXPERIMENT.replace("mde: 10 pp", "mde: 50 %")
+    story = Simulation(world_of(0.2, 0.2), seed=3, experiment=relative).play(5 * MINUTE)
+    assert story.actions[-1] == "promote"
+    assert story.decisions[-1].sentence.endswith("%, margin +50.0 %")
+
+
+def test_a_roll_in_the_middle_begins_a_stratum_and_keeps_what_was_shown() -> None:
+    story = Simulation(world_of(0.4, 0.03), seed=1).play(12)
+    story.run, said = roll(story.run, "v2", story.now, "ana", "nightly")
+    assert "new stratum" in said
+    story.play(2 * MINUTE)
+    assert story.actions == ["start", "advance", "promote"]
+    closed = {name.partition("|")[0] for name in story.ledger.moments if "|corrected|c|n" in name}
+    assert closed == {"1", "1.1"}
+    sums = story.run["evidence"]["metrics"]["corrected"]["sums"]["closed"]
+    assert len(sums) == 2

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from router.events import FIXED_POINT, NO_COVARIATE
+from router.errors import SpecError
+from router.events import FIXED_POINT, NO_COVARIATE, decode, encode
 from router.flag import Attributes
 from router.gateway.attributes import AttributeReader
 from tests.gateway.flags import Bench, experiment, flag, head
@@ -46,7 +47,8 @@ def test_they_are_written_beside_the_exposure_and_not_beside_its_outcome() -> No
     bench.gate.finished(first, 200, "ok", 1000)
     bench.gate.route(head(x_person="cid", x_visits="4", cookie="country=de"), None)
     asyncio.run(bench.recorder.flush(bench.now))
-    rows = [entry.requests for entry in bench.log.folded()]
+    sent = [{name.encode(): octets for name, octets in encode(entry).items()} for entry in bench.log.folded()]
+    rows = [decode(fields).requests for fields in sent]
     assert list(rows[0].covariate) == [3 * FIXED_POINT, NO_COVARIATE]
     assert list(rows[1].covariate) == [NO_COVARIATE, 4 * FIXED_POINT]
     assert [list(table.segment) for table in rows] == [[], [0, 1]]
@@ -56,3 +58,12 @@ def test_a_flag_without_them_is_stored_as_ever() -> None:
     assert b"attributes" not in flag(experiments=(experiment(),)).encode()
     declared = flag(experiments=(experiment(attributes=BOTH),))
     assert type(declared).parse(declared.encode()) == declared
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [Attributes(covariate=("json", "/n")), Attributes(segments=("header", "c"), values=("v",) * 256)],
+)
+def test_a_flag_that_would_wait_for_a_body_or_overflow_a_column_is_refused(attributes: Attributes) -> None:
+    with pytest.raises(SpecError, match="attributes"):
+        flag(experiments=(experiment(attributes=attributes),)).check()
