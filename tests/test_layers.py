@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOOR = (
     "errors document telemetry settings bucketing flag assignment decision_id events outcome quantity "
-    "reading moments claims metric ramp route metric_keys experiment_keys experiment timetable prospect forecast run moves plan "
+    "reading moments claims metric ramp route metric_keys experiment_keys experiment timetable prospect forecast notes degradation run moves plan "
     "attribution health methods readouts weighing verdict evidence lifecycle decision roll"
 ).split()
 # What each part may import beside the standard library and itself. "floor" is the floor; more are packages or modules.
