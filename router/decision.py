@@ -16,7 +16,7 @@ from router.evidence import Evidence
 from router.flag import Flag
 from router.lifecycle import FINAL, Action, State, after
 from router.ramp import step_met
-from router.verdict import SPENT, Verdict
+from router.verdict import SPENT, Ground, Verdict
 
 
 class Reason(StrEnum):
@@ -93,7 +93,7 @@ def _go_on(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> 
     if last and not met and evidence.proven:
         sentence = f"{_name(run)} PROMOTED from {_share(run)}: {_numbers(run, evidence, evidence.leading)}"
         return _end(run, flag, now, Action.PROMOTE, Reason.PROVEN, sentence)
-    if last and not met and evidence.futile:
+    if last and not met and evidence.ground is Ground.FUTILE:
         sentence = f"{_name(run)} ENDED: an effect of the goal's mde is excluded; control stays"
         return _end(run, flag, now, Action.END, Reason.FUTILE, sentence)
     if _past_deadline(run, now):

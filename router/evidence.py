@@ -47,7 +47,6 @@ class Evidence:
         invalid: why the telemetry cannot be trusted, in words.
         missing: what a promotion still lacks before it can be read at all, in words.
         proven: whether all that a promotion asks of the evidence is there.
-        futile: whether the effect of no goal is as large as its mde.
         leading: the goal that sentences speak of: the first that is shown to be better, else the first.
         step_waits: what keeps the present step from going on, in words.
     """
@@ -62,7 +61,6 @@ class Evidence:
     invalid: tuple[str, ...]
     missing: tuple[str, ...]
     proven: bool
-    futile: bool
     leading: str
     step_waits: tuple[str, ...]
 
@@ -184,7 +182,6 @@ def _conclude(
         invalid=invalid,
         missing=missing,
         proven=ground in (Ground.SUPERIOR, Ground.WITHIN_MARGINS),
-        futile=futile,
         leading=(superior or goals)[0],
         step_waits=waits,
     )
