@@ -106,34 +106,34 @@ def watch(rows: Sequence[Interval], baseline: float | None, run_length: float = 
     Not valid:
         For events that come in bursts, as from one client that asks again: count units with an event then.
     """
-    needed = math.log(run_length)
+    needed, shown = math.log(run_length), None
     steps = None if baseline is None else detectors.increments(baseline)
-    state = best = None
-    began = np.zeros(0, int)
-    shown: int | None = None
+    components = len(detectors.RATIOS) if steps is None else steps.shape[1]
+    state, best, began = detectors.start(components), detectors.start(components), np.zeros(components, int)
     for i, row in enumerate(rows):
         step = _step(row, steps)
-        if state is None or best is None:
-            state, best = detectors.start(len(step)), detectors.start(len(step))
-            began = np.zeros(len(step), int)
         began = np.where(best <= 0, i, began)
         state, best = detectors.shiryaev_roberts(state, step), detectors.cusum(best, step)
         if detectors.log_evidence(state) >= needed:
             shown = i
             break
-    read_so_far = rows if shown is None else rows[: shown + 1]
-    requests, events = sum(row.requests for row in read_so_far), sum(row.events for row in read_so_far)
     return {
         "shown": shown is not None,
         "at": shown,
-        "began": None if shown is None or best is None else int(began[int(np.argmax(best))]),
-        "log_e": None if state is None else float(detectors.log_evidence(state)),
+        "began": None if shown is None else int(began[int(np.argmax(best))]),
+        "log_e": float(detectors.log_evidence(state)) if rows else None,
         "needed": needed,
         "run_length": run_length,
         "baseline": baseline,
-        "intervals": len(read_so_far),
-        "requests": requests,
-        "events": events,
+        **_totals(rows if shown is None else rows[: shown + 1]),
+    }
+
+
+def _totals(rows: Sequence[Interval]) -> dict[str, int]:
+    return {
+        "intervals": len(rows),
+        "requests": sum(row.requests for row in rows),
+        "events": sum(row.events for row in rows),
     }
 
 

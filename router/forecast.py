@@ -51,6 +51,7 @@ def forecast(
     timetable = Timetable.of(spec, units_per_hour)
     horizon = LONGEST_HOURS if spec["deadline_ms"] is None else spec["deadline_ms"] / HOUR_MS
     known, assumed, missing = _known(spec, baselines)
+    spec = {**spec, "metrics": _deciding(spec)}
     met = [stop.met for stop in timetable.stops if stop.met < horizon]
     hours = np.union1d(
         horizon * np.linspace(0.0, 1.0, TIMES) ** 2, met
@@ -78,8 +79,11 @@ def _known(
     spec: Mapping[str, Any], baselines: Mapping[str, Baseline]
 ) -> tuple[dict[str, Baseline], list[str], list[str]]:
     known, assumed, missing = {}, [], []
-    for metric in spec["metrics"]:
+    for metric in _deciding(spec):
         name, kind = metric["name"], metric["kind"]
+        if metric.get("relative"):
+            missing.append(f"{name}: a forecast of relative differences is not made; write them absolutely")
+            continue
         given = baselines.get(name, Baseline())
         if kind in SHARES and given.rate is None:
             given = given._replace(rate=ASSUMED_RATES[kind])
@@ -92,7 +96,18 @@ def _known(
         if metric["absent"] == "missing" and given.reported == 1.0:
             assumed.append(f"{name}: every unit reports (--reported {name}=...)")
         known[name] = given
+    goals = [metric["name"] for metric in spec["metrics"] if metric["role"] == "goal"]
+    if len(goals) > 1:
+        assumed.append(f"{goals[0]} alone is to be better; no promotion by another goal is counted")
+    if "method" in spec:
+        assumed.append(f"open-ended tests; what method: {spec['method']} gains is left out")
     return known, assumed, missing
+
+
+def _deciding(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The first goal and the guardrails: what every promotion that is counted here asks for."""
+    first = spec["metrics"][0]
+    return [first, *(metric for metric in spec["metrics"] if metric["role"] == "guardrail")]
 
 
 def _scenarios(spec: Mapping[str, Any]) -> Iterator[Scenario]:

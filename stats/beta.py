@@ -44,18 +44,23 @@ def log_evalue(
     arguments.between("share", share, 0.0, 1.0)
     arguments.between("null", null, 0.0, math.inf)
     inside = null * share / (null * share + 1 - share)
-    return _log_bayes_factor(x0, x1, inside, inside, concentration)
+    return _log_bayes_factor(x0, x1, math.log(inside) - math.log1p(-inside), inside, concentration)
 
 
-def _log_bayes_factor(x0: int, x1: int, inside: float, centre: float, concentration: float) -> float:
-    """Beta(concentration * centre, concentration * (1 - centre)) against the one share ``inside``."""
+def _log_bayes_factor(x0: int, x1: int, log_odds: float, centre: float, concentration: float) -> float:
+    """Beta(concentration * centre, concentration * (1 - centre)) against the one share with these log odds."""
     arguments.count("x0", x0)
     arguments.count("x1", x1)
     arguments.between("concentration", concentration, 0.0, math.inf)
     a, b = concentration * centre, concentration * (1 - centre)
     prior = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
     posterior = math.lgamma(a + x1) + math.lgamma(b + x0) - math.lgamma(a + b + x0 + x1)
-    return posterior - prior - x1 * math.log(inside) - x0 * math.log1p(-inside)
+    # The logs of both shares from their odds: a share close to 1 has no distance from it left as a number.
+    return posterior - prior + x1 * _log_one_plus_exp(-log_odds) + x0 * _log_one_plus_exp(log_odds)
+
+
+def _log_one_plus_exp(value: float) -> float:
+    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
 
 
 def interval(
@@ -81,8 +86,7 @@ def interval(
     at_share = math.log(share) - math.log1p(-share)
 
     def excess(log_odds: float) -> float:
-        inside = 1 / (1 + math.exp(-log_odds))
-        return _log_bayes_factor(x0, x1, inside, share, concentration) - target
+        return _log_bayes_factor(x0, x1, log_odds, share, concentration) - target
 
     def edge(direction: int) -> float:
         seen = math.log(x1 + 0.5) - math.log(x0 + 0.5) if not (x0 and x1) else math.log(x1 / x0)

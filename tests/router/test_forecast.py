@@ -163,3 +163,19 @@ def test_the_least_harm_of_a_rare_share_is_shown_in_four_of_five_runs(better: st
     found = prospect(metric, Baseline(rate=0.05), least, asked, np.array([3000.0]))
     assert found is not None
     assert 0.8 <= found.harm[-1] < 0.9
+
+
+def test_what_a_forecast_leaves_out_is_said() -> None:
+    text = (
+        "experiment: x\nroute: r\nkind: ab\ncontrol: a\ntreatment: b\nmethod: sprt\ndeadline: 1 d\n"
+        "goals:\n"
+        "  - {metric: sold, kind: proportion, better: higher, mde: 2 pp}\n"
+        "  - {metric: kept, kind: proportion, better: higher, mde: 2 pp}\n"
+        "observe: [{metric: worth, kind: mean, better: higher, mde: 5 %}]\n"
+    )
+    _, experiments = parse_documents(load(text), ["r"])
+    answer = forecast(experiments["x"][0].spec(), 1000, {})
+    assert [row["name"] for row in answer["metrics"]] == ["sold"]
+    assert answer["missing"] == []
+    assert any("no promotion by another goal" in line for line in answer["assumed"])
+    assert any("method: sprt" in line for line in answer["assumed"])
