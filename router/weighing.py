@@ -168,11 +168,10 @@ def _shown(metric: dict[str, Any], kind: Kind, values: Values, look: Look, *, ha
     unit, alpha = grid_unit(metric, deciding_test(look.spec, metric)), 2 * look.thresholds.alpha_promote
     name, reading, key, strata = metric["name"], kind.reading(metric, "c"), "c", values.closed
     interval = None if harmful or kind.early(metric) else kind.interval(reading, strata, metric, unit, alpha)
-    if interval is None and values.running:
+    if interval is None and (values.running or not values.closed):
         reading, key, strata = kind.reading(metric, "r"), "r", values.running
-        interval = kind.interval(
-            reading, strata, metric, grid_unit(metric, "harm") if harmful else unit, alpha
-        )
+        shown = grid_unit(metric, "harm") if harmful else unit
+        interval = kind.interval(reading, strata, metric, shown, alpha) if strata else None
     levels = [reading.level(look.moments.level_sums(name, reading, key, arm)) for arm in (0, 1)]
     return {
         side: {"n": level.n, "value": level.value, "events": level.events}
