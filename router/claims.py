@@ -87,7 +87,7 @@ def grid_interval(
 # ---- by counts of events per exposure -------------------------------------------------------------------------------
 
 
-def _events(reading: Reading, strata: Sequence[Stratum]) -> list[counts.Stratum]:
+def events(reading: Reading, strata: Sequence[Stratum]) -> list[counts.Stratum]:
     """(events of control, of treatment, the treatment's share of the exposure): requests for a rate, else units."""
     if reading is not COUNTS:
         return [(s.control[1], s.treatment[1], s.share) for s in strata]
@@ -109,7 +109,7 @@ def _mixture(claim: Claim, test: str) -> Mixture:
 
 def _exactly(reading: Reading, strata: Sequence[Stratum], metric: Metric, test: str) -> float:
     claim = claim_of(metric, test)
-    return counts.log_evalue(_events(reading, strata), claim.factor, _mixture(claim, test))
+    return counts.log_evalue(events(reading, strata), claim.factor, _mixture(claim, test))
 
 
 def _by_counts(test: str) -> Test:
@@ -136,7 +136,7 @@ def count_interval(
     """Of relative differences the exact interval of the ratio of rates, less 1; of absolute ones the grid's."""
     if not metric.get("relative"):
         return grid_interval(reading, strata, metric, unit, alpha)
-    rows = _events(reading, strata)
+    rows = events(reading, strata)
     if not rows or not any(x0 + x1 for x0, x1, _ in rows):
         return None
     low, high = counts.interval(rows, alpha)
@@ -199,7 +199,7 @@ def rare_interval(
     most = rare.excess_bound(*arm_counts(strata, worse), found.a, more, unit, alpha / 2)
     least = -rare.excess_bound(*arm_counts(strata, other), found.a, -more, unit, alpha / 4)
     mixture = MORE if sign > 0 else FEWER
-    if least < 0 <= most and counts.log_evalue(_events(reading, strata), 1.0, mixture) >= math.log(4 / alpha):
+    if least < 0 <= most and counts.log_evalue(events(reading, strata), 1.0, mixture) >= math.log(4 / alpha):
         least = 0.0
     return (least, most) if sign > 0 else (-most, -least)
 

@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import Any
 
 from router.errors import IllegalMove
-from router.evidence import Evidence, Verdict
+from router.evidence import Evidence
 from router.flag import Flag
 from router.lifecycle import Action, State, after
 from router.ramp import step_met
+from router.verdict import SPENT, Ground, Verdict
 
 
 class Reason(StrEnum):
@@ -32,6 +33,7 @@ class Reason(StrEnum):
     NOT_PROVEN = "not proven yet"
     PROVEN = "shown to be good enough"
     FUTILE = "the goal's effect is not there"
+    SPENT = "the plan has ended undecided"
     DEADLINE = "deadline passed"
     DEADLINE_MOVED = "deadline moved"
     PERSON = "decided by a person"
@@ -76,6 +78,8 @@ def decide(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int, *, 
         return _begin(run, flag, now, ready=ready)
     if evidence.invalid:
         return _hold(run, Reason.INVALID, evidence.invalid[0])
+    if evidence.ground in SPENT:
+        return _spent(run, evidence, flag, now)
     if run["state"] == State.HELD and not run["paused"]:
         reason = Reason.DEADLINE_MOVED if late else Reason.HEALTHY_AGAIN
         sentence = f"{_name(run)} goes on: {reason.value}"
@@ -94,10 +98,9 @@ def _go_on(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> 
     if not last and not met and not evidence.step_waits:
         return _advance(run, flag, now)
     if last and not met and evidence.proven:
-        metric = run["spec"]["metrics"][0]["name"]
-        sentence = f"{_name(run)} PROMOTED from {_share(run)}: {_numbers(run, evidence, metric)}"
+        sentence = f"{_name(run)} PROMOTED from {_share(run)}: {_numbers(run, evidence, evidence.leading)}"
         return _end(run, flag, now, Action.PROMOTE, Reason.PROVEN, sentence)
-    if last and not met and _futile(run, evidence):
+    if last and not met and evidence.ground is Ground.FUTILE:
         sentence = f"{_name(run)} ENDED: an effect of the goal's mde is excluded; control stays"
         return _end(run, flag, now, Action.END, Reason.FUTILE, sentence)
     if _past_deadline(run, now):
@@ -114,11 +117,13 @@ def _go_on(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> 
     )
 
 
-def _futile(run: Mapping[str, Any], evidence: Evidence) -> bool:
-    goal = run["spec"]["metrics"][0]["name"]
-    row = evidence.document["metrics"][goal]
-    ab = run["spec"]["kind"] == "ab"
-    return bool(ab and evidence.maxima[goal]["futility"] >= row["threshold"]["promote"])
+def _spent(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> Decision:
+    """Nothing more can be shown: an A/B test ends and control stays, a canary is held for a person."""
+    why = evidence.ground.value
+    if run["spec"]["kind"] == "ab":
+        sentence = f"{_name(run)} ENDED: {why}; control stays"
+        return _end(run, flag, now, Action.END, Reason.SPENT, sentence)
+    return _at_deadline(run, flag, now) if _past_deadline(run, now) else _hold(run, Reason.SPENT, why)
 
 
 def _held_at_deadline(run: Mapping[str, Any]) -> bool:

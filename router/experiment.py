@@ -14,63 +14,22 @@ from pydantic import Field, ValidationError, model_validator
 from router.bucketing import PPM
 from router.document import Document
 from router.errors import Problem, SpecError, nearest
-from router.flag import HEAD_PLACES, OTHER
+from router.experiment_keys import Alpha, HeadPlace, Method, Percent, SegmentsModel, Step, Whole
 from router.metric import KINDS
 from router.metric_keys import Metric
-from router.quantity import Unreadable, error_rate_ppm, percent_ppm, whole
+from router.quantity import percent_ppm
 from router.ramp import DEFAULT_RAMPS, STEP_TIME_MS, STEP_UNITS, coverage_of
-from router.route import Duration, Name, Route, Strict, place, problems_of, reads, wrong
+from router.route import Duration, Name, Route, problems_of, wrong
 
 DEFAULT_ALPHA = {"canary": (50_000, 10_000), "ab": (50_000, 50_000)}
-MOST_SEGMENTS = 20
+MOST_METRICS = 10  # of each role
 
 _T = TypeVar("_T")
 
-Percent = Annotated[int, reads(percent_ppm)]
-ErrorRate = Annotated[int, reads(error_rate_ppm)]
-Whole = Annotated[int, reads(whole)]
+Metrics = Annotated[list[Metric], Field(max_length=MOST_METRICS)]
 
 
-def _head_place(value: object) -> tuple[str, str]:
-    """A place that stands in a request's head: reading it never waits for the body."""
-    kind, found = place(value)
-    if kind not in HEAD_PLACES:
-        raise Unreadable(f"one of {', '.join(f'{name}:NAME' for name in HEAD_PLACES)}", value)
-    return kind, found
-
-
-HeadPlace = Annotated[tuple[str, str], reads(_head_place)]
-
-
-class SegmentsModel(Strict):
-    """Where a unit's segment stands, and the segments that are strata of their own."""
-
-    from_: Annotated[HeadPlace, Field(alias="from")]
-    values: Annotated[list[Name], Field(min_length=1, max_length=MOST_SEGMENTS)]
-
-    @model_validator(mode="after")
-    def _once(self) -> SegmentsModel:
-        if len(set(self.values)) != len(self.values) or OTHER in self.values:
-            raise wrong(f"each segment once, and none named {OTHER!r}", ", ".join(self.values))
-        return self
-
-
-class Step(Strict):
-    """One step of a ramp."""
-
-    traffic: Percent
-    time: Duration = STEP_TIME_MS
-    units: Whole = STEP_UNITS
-
-
-class Alpha(Strict):
-    """The error rates of promotion and of harm."""
-
-    promote: ErrorRate | None = None
-    harm: ErrorRate | None = None
-
-
-class Experiment(Strict):
+class Experiment(Method):
     """An experiment file."""
 
     experiment: Name
@@ -78,8 +37,10 @@ class Experiment(Strict):
     kind: Literal["canary", "ab"]
     control: Name
     treatment: Name
-    goal: Metric
+    goal: Metric | None = None
+    goals: Annotated[Metrics, Field(min_length=1)] | None = None
     guardrails: list[Metric] = []
+    observe: Metrics = []
     ramp: Annotated[list[Percent | Step], Field(min_length=1, max_length=20)] | None = None
     alpha: Alpha = Alpha()
     traffic: Percent = PPM
@@ -93,11 +54,13 @@ class Experiment(Strict):
     def _coherent(self) -> Experiment:
         if self.control == self.treatment:
             raise wrong("a treatment other than the control", repr(self.treatment))
+        if (self.goal is None) is (self.goals is None):
+            raise wrong("either goal or goals", "neither" if self.goal is None else "both")
         names = [metric.metric for metric in self.metrics()]
         if len(set(names)) != len(names):
             raise wrong("each metric once", ", ".join(names))
-        if self.goal.mde is None:
-            raise wrong("an mde for the goal", "none", "the smallest effect worth detecting, such as '2 pp'")
+        self._check_goals()
+        self._check_observed()
         for guardrail in self.guardrails:
             if guardrail.margin is None:
                 raise wrong(
@@ -108,6 +71,30 @@ class Experiment(Strict):
             raise wrong(f"a metric that a covariate adjusts ({adjusted})", "none of these kinds")
         self._check_ramp([step.traffic for step in self.steps()])
         return self
+
+    def _check_goals(self) -> None:
+        if self.goals is not None and self.kind != "ab":
+            raise wrong("one goal for a canary", "goals", "only an ab test may have several")
+        for goal in self.aims():
+            if goal.mde is None:
+                raise wrong(
+                    f"an mde for goal {goal.metric}",
+                    "none",
+                    "the smallest effect worth detecting, such as '2 pp'",
+                )
+
+    def _check_observed(self) -> None:
+        """Only shown: so nothing may wait for them, and a unit is closed when all its windows are."""
+        longest = max(metric.window + metric.grace for metric in (*self.aims(), *self.guardrails))
+        for metric in self.observe:
+            if metric.mde is None and metric.margin is None:
+                raise wrong(f"an mde for observed metric {metric.metric}", "none", "what it is tuned to")
+            if metric.window + metric.grace > longest:
+                raise wrong(
+                    f"a window of observed metric {metric.metric} that no deciding metric waits for",
+                    f"window and grace of {(metric.window + metric.grace) / 1000:g} s",
+                    f"at most {longest / 1000:g} s, the longest of goals and guardrails",
+                )
 
     def _check_ramp(self, shares: list[int]) -> None:
         if PPM in shares:
@@ -123,9 +110,13 @@ class Experiment(Strict):
                 "a largest step that leaves the control at least a tenth", f"{shares[-1] / 10_000:g}%"
             )
 
+    def aims(self) -> list[Metric]:
+        """The goal, or the goals."""
+        return [self.goal] if self.goal is not None else self.goals or []
+
     def metrics(self) -> list[Metric]:
-        """The goal, then the guardrails."""
-        return [self.goal, *self.guardrails]
+        """The goals, then the guardrails, then what is only observed."""
+        return [*self.aims(), *self.guardrails, *self.observe]
 
     def steps(self) -> list[Step]:
         """The ramp with every default filled in."""
@@ -144,11 +135,6 @@ class Experiment(Strict):
         steps = self.steps()
         lane = steps[-1].traffic * PPM // self.traffic
         promote, harm = DEFAULT_ALPHA[self.kind]
-        roles = ["goal", *("guardrail" for _ in self.guardrails)]
-        metrics = [
-            metric.spec(role, covariate=self.covariate is not None)
-            for metric, role in zip(self.metrics(), roles, strict=True)
-        ]
         return {
             "experiment": self.experiment,
             "route": self.route,
@@ -176,9 +162,17 @@ class Experiment(Strict):
                 }
                 for step in steps
             ],
-            "metrics": metrics,
+            "metrics": self._metric_specs(),
             **self._attributes(),
+            **self.kept(),
         }
+
+    def _metric_specs(self) -> list[dict[str, Any]]:
+        roles = {"goal": self.aims(), "guardrail": self.guardrails, "observed": self.observe}
+        covariate = self.covariate is not None
+        return [
+            metric.spec(role, covariate=covariate) for role, metrics in roles.items() for metric in metrics
+        ]
 
     def _attributes(self) -> dict[str, Any]:
         """What is read of a request beside its unit; nothing is kept of what is not declared."""

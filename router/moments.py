@@ -32,15 +32,18 @@ class Moments:
         """Units of an arm over all strata."""
         return sum(self.value(stratum, arm, metric, reading) for stratum in self.strata)
 
+    def filled(self, metric: str, key: str) -> list[str]:
+        """The strata where both arms have units with a value."""
+        return [s for s in self.strata if all(self.value(s, arm, metric, key) for arm in (0, 1))]
+
     def sums(self, metric: str, reading: Reading, key: str) -> list[Stratum]:
         """Both arms' sums in each stratum where both have units."""
         strata = []
-        for stratum in self.strata:
+        for stratum in self.filled(metric, key):
             control, treatment = (
                 tuple(self.value(stratum, arm, metric, key, name) for name in reading.names) for arm in (0, 1)
             )
-            if control[0] and treatment[0]:
-                strata.append(Stratum(control, treatment, self.share))
+            strata.append(Stratum(control, treatment, self.share))
         return strata
 
     def level_sums(self, metric: str, reading: Reading, key: str, arm: int) -> tuple[int, ...]:

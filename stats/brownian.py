@@ -4,7 +4,7 @@ The score B - null*A of every test of this package, against the information A, i
 independent normal increments with mean effect*dA and variance dA. The density of the paths still inside is carried from
 look to look on Gauss-Legendre nodes.
 
-Source: Armitage, McPherson, Rowe (1969), Repeated significance tests on accumulating data, section 3.
+Source: Armitage, McPherson, Rowe (1969), Repeated significance tests on accumulating data.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def shiryaev_roberts(state: Floats, log_ratio: Any) -> Floats:
         log_ratio: log e of this outcome by component, such as ``increments(...)[event]``.
 
     Source:
-        Shin, Ramdas, Rinaldo (2024), E-detectors: a nonparametric framework for sequential change detection, eq. 8.
+        Shin, Ramdas, Rinaldo (2024), E-detectors: a nonparametric framework for sequential change detection.
     """
     return np.asarray(np.logaddexp(state, 0.0) + log_ratio)
 
@@ -95,7 +95,7 @@ def cusum(state: Floats, log_ratio: Any) -> Floats:
         log_ratio: as in ``shiryaev_roberts``.
 
     Source:
-        Shin, Ramdas, Rinaldo (2024), E-detectors, equation 9; Page (1954), Continuous inspection schemes.
+        Shin, Ramdas, Rinaldo (2024), E-detectors; Page (1954), Continuous inspection schemes.
     """
     return np.asarray(np.maximum(state, 0.0) + log_ratio)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 from numpy.polynomial.legendre import leggauss
-from scipy.special import log_ndtr, ndtr, ndtri
+from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp
 
 from stats import arguments
 from stats.intervals import Interval
@@ -100,6 +100,39 @@ def log_evalue(
     if information >= horizon:
         return -math.log(alpha) if missing <= 0 else NOTHING
     return max(NOTHING, _log_hit(missing, horizon - information) - math.log(alpha))
+
+
+def log_p(time: float, z: float, last: tuple[float, float] = (0.0, 0.0)) -> float:
+    """The log of a p-value whose minimum over all looks up to the horizon is one: all alphas at once.
+
+    Args:
+        time: information over what is planned, above 0; above 1 for the one look that overran the horizon.
+        z: score over its standard deviation.
+        last: time and ``z * sqrt(time)`` of the last look before the horizon, for the look that overran it; the start
+            where there was none.
+
+    Returns:
+        At most 0. It is at most ``log(alpha)`` exactly where the score reaches ``boundary`` for that alpha.
+
+    Raises:
+        ValueError: an argument out of range.
+
+    Not valid:
+        For a second look beyond the horizon.
+
+    Source:
+        As for ``boundary``: there is one alpha at which the present look just rejects.
+    """
+    arguments.between("time", time, 0.0, math.inf)
+    arguments.between("z", z, -math.inf, math.inf)
+    if time <= 1:
+        return min(0.0, math.log(2) + float(log_ndtr(-z * math.sqrt(time))))
+    then, path = last
+    if not 0 <= then < 1:
+        raise arguments.wrong("last", "a look before the horizon", last)
+    beyond = (z * math.sqrt(time) - path) / math.sqrt(time - then)
+    reached = path - math.sqrt(1 - then) * float(ndtri_exp(float(log_ndtr(-beyond)) - math.log(2)))
+    return min(0.0, math.log(2) + float(log_ndtr(-reached)))
 
 
 def interval(information: float, weighted: float, horizon: float, alpha: float) -> Interval:

@@ -51,7 +51,7 @@ def posterior(effect: float, se: float, prior_sd: float, prior_mean: float = 0.0
         As a test: no number of looks is allowed for, and with a flat prior not even one promise is kept.
 
     Source:
-        The normal model with known variance, e.g. Gelman et al. (2013), Bayesian Data Analysis, equation 2.10.
+        The normal model with known variance, e.g. Gelman et al. (2013), Bayesian Data Analysis.
     """
     arguments.between("effect", effect, -math.inf, math.inf)
     arguments.between("se", se, 0.0, math.inf)

@@ -53,7 +53,7 @@ def thresholds(alpha: float, beta: float) -> Thresholds:
         ValueError: an error rate outside (0, 1/2).
 
     Source:
-        Wald (1945), Sequential tests of statistical hypotheses, section 3.4.
+        Wald (1945), Sequential tests of statistical hypotheses.
     """
     arguments.alpha(alpha)
     arguments.alpha(beta, "beta")
@@ -124,7 +124,7 @@ def rate_log_evalue(strata: Iterable[tuple[int, int, float]], ratio: float, null
         For events that come in bursts from one unit: count units with at least one event.
 
     Source:
-        Wald (1945), section 5, on the binomial share of events that the treatment has.
+        Wald (1945), Sequential tests of statistical hypotheses, on the share of events that the treatment has.
     """
     arguments.between("ratio", ratio, 0.0, math.inf)
     arguments.between("null", null, 0.0, math.inf)
@@ -148,7 +148,7 @@ def course(effect: float, unit: float, alpha: float, beta: float) -> Course:
         beta: as in ``thresholds``.
 
     Source:
-        Wald (1945), equations for the operating characteristic and the average sample number.
+        Wald (1945), Sequential tests of statistical hypotheses: operating characteristic and average sample number.
     """
     arguments.between("effect", effect, -math.inf, math.inf)
     arguments.between("unit", unit, 0.0, math.inf)

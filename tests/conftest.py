@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 
 from router.local.redis_server import RedisServer, find_redis
 from router.store.connect import connect
+
+# How long an example takes on a busy machine says nothing of the law it tests.
+settings.register_profile("any speed", deadline=None)
+settings.load_profile("any speed")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from router import notes
 from router.api import charts, words
 from router.api.run_facts import FINAL
 from router.flag import Flag, RunningExperiment
@@ -90,8 +91,10 @@ STATE_WORDS = {
     "harmful": ("✖", "harm shown", "bad"),
     "superior": ("✔", "better", "good"),
     "non_inferior": ("✔", "within margin", "good"),
+    "futile": ("■", "given up", "warn"),
     "undecided": ("…", "not decided", "calm"),
     "no_data": ("○", "no data", "warn"),
+    "observed": ("·", "only shown", "calm"),
 }
 
 
@@ -110,6 +113,16 @@ def metrics(run: dict[str, Any], evidence: dict[str, Any] | None) -> list[dict[s
             "strip": charts.strip(row, spec["name"]) if row else None,
         })  # fmt: skip
     return rows
+
+
+def statistics(evidence: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Per metric the claims with their numbers, and what else there is to read; empty for evidence without them."""
+    rows = (evidence or {}).get("metrics", {})
+    return [
+        {"name": name, "tests": notes.tests(row), "notes": notes.notes(row)}
+        for name, row in rows.items()
+        if "anytime_p" in row
+    ]
 
 
 def thinned(looks: list[Any]) -> list[Any]:

@@ -9,11 +9,15 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from router.methods import METHODS as METHOD_ROWS
 from router.metric import KINDS
 from router.ramp import step_met
 
 UNKNOWN = "n/a"
 PPM = 1_000_000
+
+
+METHODS = {name: row.about for name, row in METHOD_ROWS.items()}
 
 
 class Headline(NamedTuple):
@@ -139,9 +143,7 @@ def what_next(run: Mapping[str, Any], now: int) -> str:
         )
     waiting = "; ".join(run.get("waits") or ()) or waits or "the evidence"
     better = (
-        "the goal is shown to be better and every guardrail"
-        if run["spec"]["kind"] == "ab"
-        else "every metric"
+        "a goal is shown to be better and every guardrail" if run["spec"]["kind"] == "ab" else "every metric"
     )
     return f"Last step: {treatment} is promoted when {better} is shown to be within its margin. Waiting for {waiting}."
 

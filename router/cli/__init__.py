@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("processes", "Run gateway, API and controller on this machine until Ctrl-C."),
     "validate": ("files", "Check files; all problems at once, each with its line."),
     "plan": ("files", "Show what apply would change, and which traffic would move."),
+    "estimate": ("estimate", "Before the start: how long it takes, and how likely each verdict is."),
+    "degradation": ("degradation", "After a promotion: whether the rate of an event has slowly risen."),
     "apply": ("files", "Make the files true; starts new experiments."),
     "status": ("experiments", "All experiments, or one; gateways and what they run."),
     "verdict": ("experiments", "What the evidence says, with every number."),

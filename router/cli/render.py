@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from router import notes
+
 UNKNOWN = "n/a"
 PPM = 1_000_000
 
@@ -65,6 +67,8 @@ def verdict(answer: Mapping[str, Any]) -> str:
     if not evidence:
         return "\n".join([*lines, "no evidence yet: no look has been taken"])
     lines += ["", _metrics(evidence), "", *_health(evidence)]
+    if "ground" in evidence:
+        lines += [f"because: {evidence['ground']}", "", *_statistics(evidence)]
     if evidence.get("missing"):
         lines.append("missing: " + "; ".join(evidence["missing"]))
     return "\n".join(lines)
@@ -87,6 +91,19 @@ def _metrics(evidence: Mapping[str, Any]) -> str:
             )
         )
     return table(("metric", "control", "treatment", "estimate", "interval", "margin", "state"), rows)
+
+
+def _statistics(evidence: Mapping[str, Any]) -> list[str]:
+    """The claims with their numbers, then what else there is to read of each metric."""
+    rows = evidence["metrics"]
+    cells = [
+        (name, *(test[key] for key in ("claim", "now", "highest", "needed", "p")))
+        for name, row in rows.items()
+        for test in notes.tests(row)
+    ]
+    head = ("for statisticians", "claim", "now", "highest", "needed", "anytime p")
+    read = [f"{name}: {line}" for name, row in rows.items() for line in notes.notes(row)]
+    return [table(head, cells), *read]
 
 
 def _health(evidence: Mapping[str, Any]) -> list[str]:

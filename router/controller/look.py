@@ -81,6 +81,7 @@ def look(
         "sentence": decision.sentence,
         "looks": _thinned(run["looks"], evidence, run, now),
         "constants": constants_of(run, fold.moments, now),
+        **({} if evidence.horizon is None else {"horizon": evidence.horizon}),
     }
     audit = _audit(run, new_run, flag, decision, evidence, now) if decision.action is not Action.NONE else {}
     return decision, Change(audit, decision.flag, new_run)

@@ -204,6 +204,39 @@ def test_a_new_run_is_held_until_its_arm_is_ready() -> None:
     assert decision.run["step"] == 0
 
 
+PLANNED = {"method": "horizon", "max_units": 700}
+
+
+def test_a_plan_that_ends_undecided_holds_a_canary_and_stays_held() -> None:
+    undecided = {"n": (600, 200), "corrected": (60, 26), "errors": (0, 0)}
+    run, flag = begun()
+    run["spec"] |= PLANNED
+    evidence = weigh(run, moments_of(undecided), HEALTHY, LATER)
+    held = decide(run, evidence, flag, LATER, ready=True)
+    assert (held.action, held.reason) == (Action.HOLD, Reason.SPENT)
+    assert held.run is not None
+    again = decide(held.run, evidence, flag, LATER + 1000, ready=True)
+    assert (again.action, again.reason) == (Action.NONE, Reason.SPENT)
+
+
+def test_a_plan_that_ends_undecided_ends_an_ab_test_and_control_stays() -> None:
+    undecided = {"n": (600, 200), "corrected": (60, 14), "errors": (0, 0)}
+    run, flag = begun("ab")
+    run["spec"] |= PLANNED
+    ended = decide(run, weigh(run, moments_of(undecided), HEALTHY, LATER), flag, LATER, ready=True)
+    assert (ended.action, ended.reason) == (Action.END, Reason.SPENT)
+    assert ended.flag is not None
+    assert (ended.flag.default, ended.flag.experiments) == ("v1", ())
+
+
+def test_harm_and_telemetry_go_before_the_end_of_a_plan() -> None:
+    for counts, health, reason in ((HARMFUL, HEALTHY, Reason.HARM), (SAME, UNHEALTHY, Reason.INVALID)):
+        run, flag = begun()
+        run["spec"] |= {"method": "horizon", "max_units": 1000}
+        evidence = weigh(run, moments_of(counts), health, LATER)
+        assert decide(run, evidence, flag, LATER, ready=True).reason is reason
+
+
 @given(
     missing=st.sampled_from(["corrected", "errors", "n", "one arm", "reports", "health"]),
     treated=st.integers(0, 400),

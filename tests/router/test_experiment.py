@@ -145,3 +145,59 @@ def test_a_covariate_or_segment_that_cannot_be_read_is_an_error(text: str, expec
 
 def test_every_key_of_a_kind_is_known_to_the_file() -> None:
     assert {key for kind in KINDS.values() for key in kind.keys} == set(KIND_KEYS)
+
+
+AB = FILE.replace("canary", "ab").replace("goal: {", "goals: [{").replace("2 pp}", "2 pp}, GOALS]")
+SECOND = "{metric: sold, kind: proportion, better: higher, mde: 1 pp}"
+WATCHED = "{metric: m, kind: mean, better: lower, mde: 1}"
+
+
+def test_goals_then_guardrails_then_what_is_observed() -> None:
+    text = AB.replace("GOALS", SECOND) + "guardrails: [{metric: errors, margin: 1 pp}]\n"
+    found = spec_of(text + f"observe: [{WATCHED}]")["metrics"]
+    assert [(m["name"], m["role"]) for m in found] == [
+        ("corrected", "goal"),
+        ("sold", "goal"),
+        ("errors", "guardrail"),
+        ("m", "observed"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "kept"),
+    [
+        ("", {}),
+        ("method: open_ended", {}),
+        ("method: sprt", {"method": "sprt"}),
+        ("method: horizon\nmax_units: 40000", {"method": "horizon", "max_units": 40_000}),
+        ("method: horizon\nmax_units: 9\nlooks: 3", {"method": "horizon", "max_units": 9, "looks": 3}),
+    ],
+)
+def test_a_method_that_is_not_written_leaves_nothing_behind(keys: str, kept: dict[str, Any]) -> None:
+    spec = spec_of(FILE + keys)
+    assert {key: spec[key] for key in ("method", "max_units", "looks") if key in spec} == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (FILE + "method: bayes", "method"),
+        (FILE + "method: horizon", "max_units above 0 for method: horizon"),
+        (FILE + "method: horizon\nmax_units: 0", "max_units above 0"),
+        (FILE + "method: horizon\nmax_units: 9\nlooks: 51", "1 .. 50 looks"),
+        (FILE + "max_units: 9", "'max_units' for method: horizon only"),
+        (FILE + "method: sprt\nlooks: 9", "'looks' for method: horizon only"),
+        (FILE + f"goals: [{SECOND}]", "either goal or goals"),
+        (FILE.replace("goal: {", "guardrails: [{").replace("2 pp}", "2 pp}]"), "either goal or goals"),
+        (FILE.replace("goal: {", "goals: [{").replace("2 pp}", "2 pp}]"), "one goal for a canary"),
+        (AB.replace("GOALS", SECOND.replace("mde", "margin")), "an mde for goal sold"),
+        (AB.replace(", GOALS", "").replace("corrected", "sold") + f"observe: [{SECOND}]", "each metric once"),
+        (FILE + f"observe: [{WATCHED.replace(', mde: 1', '')}]", "an mde for observed metric m"),
+        (
+            FILE + f"observe: [{WATCHED.replace('1}', '1, window: 2 h}')}]",
+            "that no deciding metric waits for",
+        ),
+    ],
+)
+def test_a_plan_that_cannot_be_is_an_error(text: str, words: str) -> None:
+    assert words in problem_of(text)

@@ -25,8 +25,8 @@ from tests.simulate import (
 from tests.simulate.cases import CASES, Case
 from tests.simulate.results import Row, rng_of
 from tests.simulate.streams import first
+from tests.stats.luck import most_allowed
 
-LUCK = 1e-7
 SEED = 77
 # Worlds that are quick and unlike each other; the slow test has them all.
 FAST = (
@@ -47,17 +47,6 @@ FAST = (
     "no event at all",
 )
 BY_NAME = {case.name: case for case in CASES}
-
-
-def most_allowed(runs: int, alpha: float) -> int:
-    """The least k with P(Binomial(runs, alpha) > k) < LUCK."""
-    mass = math.exp(runs * math.log1p(-alpha))
-    tail, k = 1.0 - mass, 0
-    while tail >= LUCK:
-        k += 1
-        mass *= (runs - k + 1) / k * alpha / (1 - alpha)
-        tail -= mass
-    return k
 
 
 def keeps(row: Row, runs: int) -> bool:

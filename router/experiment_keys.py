@@ -1,0 +1,88 @@
+"""The keys of an experiment file that say how it runs: ramp, error rates, segments, and the method of promotion."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from router.flag import HEAD_PLACES, OTHER
+from router.quantity import Unreadable, error_rate_ppm, percent_ppm, whole
+from router.ramp import STEP_TIME_MS, STEP_UNITS
+from router.route import Duration, Name, Strict, place, reads, wrong
+
+MOST_SEGMENTS = 20
+MOST_LOOKS = 50
+
+Percent = Annotated[int, reads(percent_ppm)]
+ErrorRate = Annotated[int, reads(error_rate_ppm)]
+Whole = Annotated[int, reads(whole)]
+
+
+def _head_place(value: object) -> tuple[str, str]:
+    """A place that stands in a request's head: reading it never waits for the body."""
+    kind, found = place(value)
+    if kind not in HEAD_PLACES:
+        raise Unreadable(f"one of {', '.join(f'{name}:NAME' for name in HEAD_PLACES)}", value)
+    return kind, found
+
+
+HeadPlace = Annotated[tuple[str, str], reads(_head_place)]
+
+
+class SegmentsModel(Strict):
+    """Where a unit's segment stands, and the segments that are strata of their own."""
+
+    from_: Annotated[HeadPlace, Field(alias="from")]
+    values: Annotated[list[Name], Field(min_length=1, max_length=MOST_SEGMENTS)]
+
+    @model_validator(mode="after")
+    def _once(self) -> SegmentsModel:
+        if len(set(self.values)) != len(self.values) or OTHER in self.values:
+            raise wrong(f"each segment once, and none named {OTHER!r}", ", ".join(self.values))
+        return self
+
+
+class Step(Strict):
+    """One step of a ramp."""
+
+    traffic: Percent
+    time: Duration = STEP_TIME_MS
+    units: Whole = STEP_UNITS
+
+
+class Alpha(Strict):
+    """The error rates of promotion and of harm."""
+
+    promote: ErrorRate | None = None
+    harm: ErrorRate | None = None
+
+
+class Method(Strict):
+    """How a promotion is shown, and the plan that a horizon asks for."""
+
+    method: Literal["open_ended", "horizon", "sprt"] = "open_ended"
+    max_units: Whole | None = None
+    looks: Whole | None = None
+
+    @model_validator(mode="after")
+    def _planned(self) -> Method:
+        if self.method == "horizon":
+            if not self.max_units:
+                found = "none" if self.max_units is None else "0"
+                raise wrong("max_units above 0 for method: horizon", found, "the plan ends with them")
+            if self.looks is not None and not 0 < self.looks <= MOST_LOOKS:
+                raise wrong(
+                    f"1 .. {MOST_LOOKS} looks", str(self.looks), "leave it out for any number of looks"
+                )
+        for key in ("max_units", "looks"):
+            if self.method != "horizon" and getattr(self, key) is not None:
+                raise wrong(f"{key!r} for method: horizon only", f"it with method: {self.method}")
+        return self
+
+    def kept(self) -> dict[str, Any]:
+        """What a run keeps of it; the default leaves nothing behind."""
+        if self.method == "open_ended":
+            return {}
+        plan = {"method": self.method, "max_units": self.max_units, "looks": self.looks}
+        return {key: value for key, value in plan.items() if value is not None}
