@@ -110,10 +110,9 @@ def row_of(cast: Cast, run: Mapping[str, Any] | None, seen: Mapping[str, Any]) -
     evidence = run.get("evidence") or {}
     goal = evidence.get("metrics", {}).get("corrected", {})
     low, high = goal.get("interval") or (None, None)
-    kind = goal.get("kind", "proportion")
     levels = " / ".join(_level(goal.get(side, {}).get("value")) for side in ("control", "treatment"))
     units = " / ".join(str(goal.get(side, {}).get("n", 0)) for side in ("control", "treatment"))
-    interval = "n/a" if low is None else f"{difference(kind, low)} .. {difference(kind, high)}"
+    interval = "n/a" if low is None else f"{difference(goal, low)} .. {difference(goal, high)}"
     state = run["state"] + (f" ({run['reason']})" if run["state"] == "held" and run.get("reason") else "")
     return (
         cast.experiment,
@@ -123,7 +122,7 @@ def row_of(cast: Cast, run: Mapping[str, Any] | None, seen: Mapping[str, Any]) -
         str(failed),
         units,
         levels,
-        difference(kind, goal.get("estimate")),
+        difference(goal, goal.get("estimate")),
         interval,
     )
 
