@@ -109,7 +109,7 @@ def _go_on(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> 
     unproven = tuple(
         f"{name}: {row['state'].replace('_', ' ')}"
         for name, row in evidence.document["metrics"].items()
-        if row["state"] in ("undecided", "no_data")
+        if row["state"] == "undecided"  # what has no data is among what is missing
     )
     waits = tuple(dict.fromkeys((*waits, *(unproven if last else ()))))
     return Decision(

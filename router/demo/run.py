@@ -9,7 +9,6 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -241,7 +240,7 @@ class Demo:
 
 
 def _program() -> str:
-    return "./run" if os.environ.get("POINTSMAN_RUN") else os.path.basename(sys.argv[0]) or "pointsman"
+    return "./run" if os.environ.get("POINTSMAN_RUN") else "pointsman"
 
 
 def announce(screen: Screen, scenario: Scenario, stage: Stage) -> None:
