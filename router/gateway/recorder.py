@@ -129,9 +129,7 @@ class Recorder:
         block = self._block(buffer, revision, time, treatment)
         if block is None:
             return None
-        rows = block.requests
-        rows.append(unit, time - block.base, where, 0)
-        return block, len(rows.unit) - 1
+        return block, block.requests.append(unit, time - block.base, where, 0)
 
     def ended(
         self,
@@ -145,7 +143,7 @@ class Recorder:
         """The request behind an exposure has ended, with these facts."""
         block, index = place
         rows = block.requests
-        latency = min(latency_us, LATENCY_MAX_US)
+        latency = latency_us if latency_us < LATENCY_MAX_US else LATENCY_MAX_US
         if not block.sent:
             rows.where[index] |= (facts | OUTCOME) << FACTS_SHIFT
             rows.latency[index] = latency

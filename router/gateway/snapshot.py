@@ -19,10 +19,12 @@ from router.assignment import CompiledFlag, Reason
 from router.errors import Problem, SpecError
 from router.flag import Arm, Flag
 from router.gateway.arm import ArmRoute, Standing
+from router.gateway.assigned import Assigned
 from router.gateway.attributes import AttributeReader
 from router.gateway.counters import Row
 from router.gateway.identify import HeadLike, Identifier
 from router.gateway.probes import address_of
+from router.gateway.recorder import RunBuffer
 from router.protocols import ROWS as PROTOCOLS
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
@@ -51,15 +53,22 @@ class RoutedHead(HeadLike, Protocol):
 
 
 class CompiledRoute:
-    """A flag, ready for requests."""
+    """A flag, ready for requests.
+
+    Attributes:
+        find: the number of a unit's assignment in ``assigned``, and its bucket.
+        buffer: where the run's events wait; None until there is one.
+    """
 
     __slots__ = (
         "arms",
-        "assign",
+        "assigned",
         "attributes",
+        "buffer",
         "default",
         "epoch",
         "experiment",
+        "find",
         "first_byte_ms",
         "flag",
         "headers",
@@ -69,6 +78,7 @@ class CompiledRoute:
         "prefix_slash",
         "protocol",
         "reasons",
+        "revision",
         "run",
         "slow_us",
         "total_ms",
@@ -77,8 +87,10 @@ class CompiledRoute:
     def __init__(self, flag: Flag, compiler: Compiler) -> None:
         _check_names(flag)
         self.flag = flag
+        self.revision = flag.revision
         compiled = CompiledFlag(flag)
-        self.assign = compiled.assign
+        self.find = compiled.find
+        self.buffer: RunBuffer | None = None
         self.experiment = compiled.experiment
         self.run = self.experiment.run.encode() if self.experiment else b""
         self.epoch = self.experiment.epoch if self.experiment else 0
@@ -110,6 +122,10 @@ class CompiledRoute:
             reason: compiler.row.tally("pointsman_assignments", route=flag.route, reason=reason.value)
             for reason in Reason
         }
+        self.assigned = [
+            Assigned(assignment, self.arms[assignment.arm], self.reasons[assignment.reason])
+            for assignment in compiled.assignments
+        ]
 
     def takes(self, head: RoutedHead) -> bool:
         """Whether a request is this route's, by path and header fields."""
