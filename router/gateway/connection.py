@@ -7,10 +7,12 @@ a surplus octet would be the beginning of another's answer.
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from router.gateway.fields import AnswerFields
 from router.gateway.head import Field
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ OVERHEAD_LIMIT = 65_536  # octets between two pieces of a chunked body: sizes, e
 INFORMATIONAL_MOST = 16
 NO_BODY = frozenset((204, 304))
 SWITCHED = 101
-FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+VERSIONS = ("1.1", "1.0")
+USUAL = b"HTTP/1.1 "
 
 
 class Connection(asyncio.Protocol):
@@ -34,7 +37,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
         self.exchange: Exchange | None = None
-        self.idle_since = 0.0
+        self.idle_since = 0  # ns
         self.used = False
         self._parser = httptools.HttpResponseParser(self)
         self._headers: list[Field] = []
@@ -42,6 +45,7 @@ class Connection(asyncio.Protocol):
         self._overhead = 0
         self._in_head = False
         self._in_message = False
+        self._usual = False  # the answer that begins says HTTP/1.1
         self._informational = 0
         self._until_close = False
         self._surplus = False
@@ -76,7 +80,11 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             self._drop_surplus(len(data))
             return
-        if not self._in_message or self._in_head:
+        exchange.now_ns = perf_counter_ns()
+        if not self._in_message:
+            self._fed += len(data)
+            self._usual = data.startswith(USUAL)
+        elif self._in_head:
             self._fed += len(data)
         else:
             self._overhead += len(data)
@@ -95,7 +103,7 @@ class Connection(asyncio.Protocol):
         if not exchange.ended:
             exchange.flush()
         elif self.exchange is None:
-            self._settle()
+            self._settle(exchange.now_ns)
 
     def _fail(self, why: str) -> None:
         exchange, self.exchange = self.exchange, None
@@ -108,13 +116,13 @@ class Connection(asyncio.Protocol):
         self.upstream.forget(self)
         self.transport.abort()
 
-    def _settle(self) -> None:
+    def _settle(self, now_ns: int) -> None:
         """The answer is whole: back into the pool, unless anything speaks against it."""
         if self._surplus:
             self.upstream.counts.surplus_octets += 1
             self.transport.abort()
         elif self._reusable:
-            self.upstream.give(self)
+            self.upstream.give(self, now_ns)
         else:
             self.transport.close()
 
@@ -138,27 +146,36 @@ class Connection(asyncio.Protocol):
             return
         if len(headers) > FIELDS_MOST:
             raise ValueError("too many fields")
-        status, version = self._parser.get_status_code(), self._parser.get_http_version()
-        if (version != "1.1" and version != "1.0") or not 100 <= status <= 599 or status == SWITCHED:
-            raise ValueError(f"status {status} of HTTP/{version}")
-        if status < 200:
-            self._informational += 1
-            if self._informational > INFORMATIONAL_MOST:
-                raise ValueError("too many informational answers")
-            exchange.informational(status, headers)
+        status = self._parser.get_status_code()
+        # What stands behind an informational answer in one read is not what the read began with.
+        usual, self._usual = self._usual, False
+        version = "1.1" if usual else self._parser.get_http_version()
+        if not 200 <= status <= 599 or version not in VERSIONS:
+            self._began_unusually(exchange, status, version, headers)
             return
         self.used = True
         self._overhead = 0
+        fields = AnswerFields(headers)
         bodiless = exchange.head.method == b"HEAD" or status in NO_BODY
-        length, chunked = _framing(headers, version)
+        chunked = fields.chunked(version) if fields.codings else False
+        length = None if chunked else fields.length
         self._until_close = length is None and not chunked and not bodiless
-        exchange.answer_head(status, headers, length, bodiless=bodiless)
+        exchange.answer_head(status, fields, length, bodiless=bodiless)
         if bodiless:
             # llhttp knows neither that this answers HEAD nor that a 204 ends here: the rest would be read as a body.
             self._reusable = self._parser.should_keep_alive()
             self._parser = httptools.HttpResponseParser(self)
             self._in_message = False
             self._finish()
+
+    def _began_unusually(self, exchange: Exchange, status: int, version: str, headers: list[Field]) -> None:
+        """A head that is not the one of the answer: informational, or nothing we know."""
+        if not 100 <= status < 200 or status == SWITCHED or version not in VERSIONS:
+            raise ValueError(f"status {status} of HTTP/{version}")
+        self._informational += 1
+        if self._informational > INFORMATIONAL_MOST:
+            raise ValueError("too many informational answers")
+        exchange.informational(status, headers)
 
     def on_body(self, data: bytes) -> None:
         """Octets of the body."""
@@ -194,6 +211,7 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             self.upstream.forget(self)
             return
+        exchange.now_ns = perf_counter_ns()
         if self._until_close and self._in_message and problem is None:
             exchange.answer_complete(())
         else:
@@ -208,19 +226,3 @@ class Connection(asyncio.Protocol):
         """It has caught up."""
         if self.exchange is not None:
             self.exchange.client.resume()
-
-
-def _framing(headers: list[Field], version: str) -> tuple[int | None, bool]:
-    """The announced length, and whether the body is chunked; a coding that we would have to undo is refused."""
-    length: int | None = None
-    chunked = False
-    for key, _, value in headers:
-        if key not in FRAMING:
-            continue
-        if key == b"content-length":
-            length = int(value)
-        elif value.strip().lower() != b"chunked" or version == "1.0" or chunked:
-            raise ValueError("expected no transfer coding but chunked")
-        else:
-            chunked = True
-    return (None if chunked else length), chunked

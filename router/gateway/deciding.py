@@ -35,7 +35,7 @@ def question(head: Head) -> Head | None:
     except RefusedHeadError:
         return None
     asked.host = head.lower.get(b"x-original-host", head.host)
-    asked.length, asked.chunked = head.length, head.chunked
+    asked.length, asked.chunked, asked.has_body = head.length, head.chunked, head.has_body
     return asked
 
 

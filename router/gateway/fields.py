@@ -7,7 +7,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 
 from router.gateway.head import Field, Head
 
@@ -56,10 +56,29 @@ NEVER_TRAILING = ANEW | {
     b"x-forwarded-proto",
 }
 USUAL = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))  # these name no other field
+NAMES_MOST = 1024  # names of fields that are remembered
 CRLF = b"\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 VIA = {version: f"\r\nVia: {version} pointsman\r\n".encode() for version in ("1.0", "1.1")}
+
+
+class Passing(dict[bytes, bool]):
+    """Which fields go on, by lower-cased name: worked out once for each, for the same ones come again and again."""
+
+    def __init__(self, stopped: Set[bytes]) -> None:
+        super().__init__()
+        self._stopped = stopped
+
+    def __missing__(self, key: bytes) -> bool:
+        goes = key not in self._stopped and not key.startswith(OWN)
+        if len(self) < NAMES_MOST:
+            self[key] = goes
+        return goes
+
+
+REQUEST_PASSES = Passing(ANEW)
+ANSWER_PASSES = Passing(HOP_BY_HOP)
 
 
 def named(headers: list[Field]) -> frozenset[bytes]:
@@ -90,12 +109,12 @@ def request_head(
         length: of a body that the arm has changed; None when it goes as it came.
     """
     lower = head.lower
-    drop = ANEW | named(head.headers) if b"connection" in lower else ANEW
-    if drops:
-        drop |= drops
+    passes: Mapping[bytes, bool] = REQUEST_PASSES
+    if drops or b"connection" in lower:
+        passes = Passing(ANEW | named(head.headers) | drops)
     parts = [head.method, b" ", target, b" HTTP/1.1\r\nHost: ", head.host, CRLF]
     for key, name, value in head.headers:
-        if key not in drop and not key.startswith(OWN):
+        if passes[key]:
             parts += (name, b": ", value, CRLF)
     if b"x-forwarded-for" in lower:
         peer = b", ".join([*(value for key, _, value in head.headers if key == b"x-forwarded-for"), peer])
@@ -104,7 +123,8 @@ def request_head(
         parts.append(b"Expect: 100-continue\r\n")
     if b"max-forwards" in lower:
         parts += (b"Max-Forwards: ", fewer_forwards(head, lower[b"max-forwards"]), CRLF)
-    parts.append(lines)
+    if lines:
+        parts.append(lines)
     if length is not None:
         parts.append(b"Content-Length: %d\r\n\r\n" % length)
     elif head.chunked:
@@ -123,25 +143,58 @@ def fewer_forwards(head: Head, value: bytes) -> bytes:
     return value
 
 
-def answer_fields(out: list[bytes], headers: list[Field]) -> tuple[list[bytes], bool]:
-    """Append what of an answer's fields goes on; the reported outcomes, and whether there was a Date."""
-    reports: list[bytes] = []
-    has_date = named_too = False
-    first = len(out)
-    for key, name, value in headers:
-        if key in HOP_BY_HOP:
-            named_too = named_too or (key == b"connection" and value not in USUAL)
-        elif not key.startswith(OWN):
-            has_date = has_date or key == b"date"
-            out += (name, b": ", value, CRLF)
-        elif key == OUTCOME_FIELD:
-            reports.append(value)
-    if named_too:
-        drop = HOP_BY_HOP | named(headers)
-        kept = [field for field in headers if field[0] not in drop and not field[0].startswith(OWN)]
-        out[first:] = [part for _, name, value in kept for part in (name, b": ", value, CRLF)]
-        has_date = any(key == b"date" for key, _, _ in kept)
-    return reports, has_date
+class AnswerFields:
+    """An answer's fields, read in one go.
+
+    Attributes:
+        headers: all of them.
+        lines: what goes on, in pieces.
+        has_date: whether a Date does.
+        length: of the body, as announced; None when it is not.
+        codings: that the body comes in.
+        reports: the outcomes that the answer reports.
+    """
+
+    __slots__ = ("codings", "has_date", "headers", "length", "lines", "reports")
+
+    def __init__(self, headers: list[Field]) -> None:
+        self.headers = headers
+        self.lines: list[bytes] = []
+        self.has_date = False
+        self.length: int | None = None
+        self.codings: list[bytes] = []
+        self.reports: list[bytes] = []
+        lines, named_too = self.lines, False
+        for key, name, value in headers:
+            if ANSWER_PASSES[key]:
+                lines += (name, b": ", value, CRLF)
+                if key == b"date":
+                    self.has_date = True
+            elif key == b"content-length":
+                self.length = int(value)
+            elif key == b"connection":
+                named_too = named_too or value not in USUAL
+            elif key == b"transfer-encoding":
+                self.codings.append(value)
+            elif key == OUTCOME_FIELD:
+                self.reports.append(value)
+        if named_too:
+            passes = Passing(HOP_BY_HOP | named(headers))
+            kept = [field for field in headers if passes[field[0]]]
+            self.lines = [part for _, name, value in kept for part in (name, b": ", value, CRLF)]
+            self.has_date = any(key == b"date" for key, _, _ in kept)
+
+    def chunked(self, version: str) -> bool:
+        """Whether the body of a final answer comes in chunks.
+
+        Raises:
+            ValueError: it comes in a coding that we would have to undo.
+        """
+        if not self.codings:
+            return False
+        if version == "1.0" or [coding.strip().lower() for coding in self.codings] != [b"chunked"]:
+            raise ValueError("expected no transfer coding but chunked")
+        return True
 
 
 def chunk(data: bytes) -> bytes:

@@ -17,6 +17,7 @@ LENGTH_DIGITS = 19
 # RFC 3986 section 3.3; servers decode before they resolve, so the encoded dots count too.
 DOT_SEGMENT = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 UPGRADES = frozenset((b"websocket",))  # a client that asks for these cannot go on with HTTP/1.1
+NEVER_SERVED = frozenset((b"CONNECT", b"TRACE"))
 METHOD_LIMIT = 32
 KNOWN = 128  # hosts and targets whose check is remembered: clients ask for the same ones again
 
@@ -42,11 +43,13 @@ class Head:
         headers: (lower-cased name, name, value) of each field, in their order and spelling.
         lower: the first value of each field by lower-cased name.
         length: the announced length; None when none is.
+        has_body: whether octets follow the head.
     """
 
     __slots__ = (
         "chunked",
         "expects",
+        "has_body",
         "headers",
         "host",
         "keep_alive",
@@ -60,23 +63,13 @@ class Head:
     )
 
     def __init__(self) -> None:
-        self.method = b""
-        self.target = b""
-        self.path = b""
-        self.query = b""
-        self.host = b""
+        self.method = self.target = self.path = self.query = self.host = b""
         self.headers: list[Field] = []
         self.lower: dict[bytes, bytes] = {}
         self.version = "1.1"
         self.keep_alive = True
         self.length: int | None = None
-        self.chunked = False
-        self.expects = False
-
-    @property
-    def has_body(self) -> bool:
-        """Whether octets follow the head."""
-        return self.chunked or bool(self.length)
+        self.chunked = self.has_body = self.expects = False
 
     def octets(self, target: bytes) -> int:
         """About how long the head was."""
@@ -103,15 +96,16 @@ def complete(
         lower = _first_values(head.headers)
     head.lower = lower
     _host(head, lower)
-    _target(head, target)
-    _framing(head, lower, body_limit)
-    if version == "1.1":
-        if b"expect" in lower:
-            if lower[b"expect"].lower() != b"100-continue":
-                raise RefusedHeadError(417, "expectation", "expected 'Expect: 100-continue' or none")
-            head.expects = True
-        if b"upgrade" in lower:
-            _upgrade(lower)
+    parts = None if method in NEVER_SERVED else _split(target)
+    if parts is None:
+        _other_target(head, target)
+    else:
+        head.target = target
+        head.path, head.query = parts
+    if b"content-length" in lower or b"transfer-encoding" in lower:
+        _framing(head, lower, body_limit)
+    if version == "1.1" and (b"expect" in lower or b"upgrade" in lower):
+        _wishes(head, lower)
 
 
 # Fields that may stand once only: two of them are two readings of one message.
@@ -129,8 +123,14 @@ def _first_values(headers: list[Field]) -> dict[bytes, bytes]:
     return lower
 
 
-def _upgrade(lower: dict[bytes, bytes]) -> None:
-    """RFC 9110 section 7.8: an upgrade may be ignored, and is, unless the client can do nothing else."""
+def _wishes(head: Head, lower: dict[bytes, bytes]) -> None:
+    """RFC 9110 sections 10.1.1 and 7.8: an upgrade may be ignored, and is, unless the client can do nothing else."""
+    if b"expect" in lower:
+        if lower[b"expect"].lower() != b"100-continue":
+            raise RefusedHeadError(417, "expectation", "expected 'Expect: 100-continue' or none")
+        head.expects = True
+    if b"upgrade" not in lower:
+        return
     asked = {part.strip().lower() for part in lower[b"upgrade"].split(b",")}
     if asked & UPGRADES and b"upgrade" in lower.get(b"connection", b"").lower():
         raise RefusedHeadError(
@@ -169,24 +169,20 @@ def _host(head: Head, lower: dict[bytes, bytes]) -> None:
     head.host = host
 
 
-def _target(head: Head, target: bytes) -> None:
-    """RFC 9112 section 3.2: origin form, absolute form, or ``*`` for OPTIONS; never a tunnel."""
+def _other_target(head: Head, target: bytes) -> None:
+    """RFC 9112 section 3.2: what is not in origin form is in absolute form, or ``*`` for OPTIONS; never a tunnel."""
     if head.method == b"CONNECT":
         raise RefusedHeadError(400, "target", "this gateway opens no tunnels")
     if head.method == b"TRACE":
         raise RefusedHeadError(
             501, "method", "TRACE would show the client what others wrote into its request"
         )
-    parts = _split(target)
-    if parts is None:
-        if target == b"*" and head.method == b"OPTIONS":
-            head.target = head.path = target
-            return
+    if target != b"*" or head.method != b"OPTIONS":
         target = _absolute(head, target)
-        if target == b"*":
-            head.target = head.path = target
-            return
-        parts = _split(target)
+    if target == b"*":
+        head.target = head.path = target
+        return
+    parts = _split(target)
     if parts is None:
         raise RefusedHeadError(400, "target", "expected a target of visible ASCII without fragment")
     head.target = target
@@ -218,10 +214,11 @@ def _framing(head: Head, lower: dict[bytes, bytes], body_limit: int) -> None:
             raise RefusedHeadError(400, "framing", "expected no Transfer-Encoding in HTTP/1.0")
         if coding.lower() != b"chunked":
             raise RefusedHeadError(501, "framing", "expected Transfer-Encoding: chunked")
-        head.chunked = True
+        head.chunked = head.has_body = True
     elif length is not None:
         if not length.isdigit() or len(length) > LENGTH_DIGITS:
             raise RefusedHeadError(400, "framing", "expected a whole number as Content-Length")
         head.length = int(length)
         if head.length > body_limit:
             raise RefusedHeadError(413, "body_too_long", f"expected a body of at most {body_limit} octets")
+        head.has_body = head.length > 0

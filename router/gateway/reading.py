@@ -6,6 +6,8 @@ from the head: a field behind the body must never become one that routing has be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import httptools
 
 from router.gateway.head import Field, Head, RefusedHeadError, complete
@@ -14,17 +16,23 @@ from router.gateway.ports import Limits
 OVERHEAD_LIMIT = 65_536  # octets between two pieces of a chunked body: sizes, extensions, trailers
 
 
-class Request:
+class Request(Head):
     """A request that the parser has begun: its head, and what of its body nobody has taken yet."""
 
-    __slots__ = ("body", "complete", "head", "refusal", "trailers")
+    __slots__ = ("body", "complete", "refusal", "trailers")
 
-    def __init__(self, head: Head, refusal: RefusedHeadError | None = None) -> None:
-        self.head = head
+    def __init__(self, refusal: RefusedHeadError | None = None) -> None:
+        super().__init__()
         self.refusal = refusal
-        self.body: list[bytes] = []
-        self.trailers: list[Field] = []
+        self.body: list[bytes] | None = None
+        self.trailers: Sequence[Field] = ()
         self.complete = False
+
+    def keep(self, data: bytes) -> None:
+        """Keep octets of the body for when the request is served."""
+        if self.body is None:
+            self.body = []
+        self.body.append(data)
 
 
 class RequestReader:
@@ -38,7 +46,7 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._headers: list[Field] = []
         self._target = b""
-        self._last: Head | None = None
+        self._last: Request | None = None
         self._fed = 0
         self._overhead = 0
         self._body_octets = 0
@@ -63,7 +71,7 @@ class RequestReader:
         """Octets from the client."""
         if self.reading is None:
             self._fed += len(data)
-        elif self.reading.head.chunked:
+        elif self.reading.chunked:
             self._overhead += len(data)
         try:
             self._parser.feed_data(data)
@@ -119,20 +127,19 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         """A head is whole: check it."""
         self.in_head = False
-        limits, parser, head = self.limits, self._parser, Head()
-        head.headers, self._headers = self._headers, []  # what follows are trailers
-        if len(head.headers) > limits.fields:
+        limits, parser, request = self.limits, self._parser, Request()
+        headers = request.headers = self._headers
+        self._headers = []  # what follows are trailers
+        if len(headers) > limits.fields:
             raise _too_many(limits)
-        if self._fed > limits.head and head.octets(self._target) > limits.head:
+        if self._fed > limits.head and request.octets(self._target) > limits.head:
             raise _too_long(limits)
-        complete(
-            head, self._target, parser.get_method(), parser.get_http_version(), limits.target, limits.body
-        )
-        head.keep_alive = parser.should_keep_alive()
+        method, version = parser.get_method(), parser.get_http_version()
+        complete(request, self._target, method, version, limits.target, limits.body)
+        request.keep_alive = parser.should_keep_alive()
         self._fed = self._overhead = self._body_octets = 0
-        self._last = head
-        self.reading = Request(head)
-        self.began(self.reading)
+        self.reading = self._last = request
+        self.began(request)
 
     def on_body(self, data: bytes) -> None:
         """Octets of a body."""
