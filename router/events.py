@@ -89,14 +89,12 @@ class RequestRows:
         self.where = array("I")
         self.latency = array("I")
 
-    def append(self, unit: int, time: int, where: int, latency: int) -> int:
-        """One row; its number."""
-        number = len(self.unit)
+    def append(self, unit: int, time: int, where: int, latency: int) -> None:
+        """One row."""
         self.unit.append(unit)
         self.time.append(time)
         self.where.append(where)
         self.latency.append(latency)
-        return number
 
     def describe(self, index: int, covariate: int, segment: int) -> None:
         """What is known of a row's unit beside its name; rows are described in their order."""

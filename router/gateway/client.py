@@ -227,7 +227,9 @@ class Client(RequestReader, asyncio.Protocol):
         elif current is not None or self._queue:
             if reading is not None and reading in self._queue:
                 self._queue.remove(reading)
-            self._queue.append(Request(refusal))
+            refused = Request()
+            refused.refusal = refusal
+            self._queue.append(refused)
             if current is None:
                 self._next_if_ended()
         else:

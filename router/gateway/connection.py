@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from router.gateway.fields import AnswerFields
-from router.gateway.head import Field
+from router.gateway.fields import is_chunked
+from router.gateway.shape import ANSWER_SHAPES, Shape, fields_of
 
 if TYPE_CHECKING:
     from router.gateway.exchange import Exchange
     from router.gateway.upstream import Upstream
 
-HEAD_LIMIT = 65_536
 FIELDS_MOST = 256
-OVERHEAD_LIMIT = 65_536  # octets between two pieces of a chunked body: sizes, extensions, trailers
+OVERHEAD_LIMIT = (
+    65_536  # octets of a head, or between two pieces of a chunked body: sizes, extensions, trailers
+)
 INFORMATIONAL_MOST = 16
 NO_BODY = frozenset((204, 304))
 SWITCHED = 101
@@ -40,8 +41,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0  # ns
         self.used = False
         self._parser = httptools.HttpResponseParser(self)
-        self._headers: list[Field] = []
-        self._fed = 0
+        self._fields: list[bytes] = []  # name, value, name, value
         self._overhead = 0
         self._in_head = False
         self._in_message = False
@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
     def begin(self, exchange: Exchange) -> None:
         """Serve an exchange from here on."""
         self.exchange = exchange
-        self._fed = self._informational = 0
+        self._overhead = self._informational = 0
         self._until_close = False
 
     def data_received(self, data: bytes) -> None:
@@ -81,13 +81,9 @@ class Connection(asyncio.Protocol):
             self._drop_surplus(len(data))
             return
         exchange.now_ns = perf_counter_ns()
+        self._overhead += len(data)
         if not self._in_message:
-            self._fed += len(data)
             self._usual = data.startswith(USUAL)
-        elif self._in_head:
-            self._fed += len(data)
-        else:
-            self._overhead += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as problem:
@@ -95,11 +91,9 @@ class Connection(asyncio.Protocol):
                 self._fail(f"the upstream's answer is not HTTP/1.1: {problem}")
             else:
                 self._surplus = True
-        if self.exchange is not None:
-            if self._in_head and self._fed > HEAD_LIMIT:
-                self._fail("the upstream's head is too long")
-            elif self._overhead > OVERHEAD_LIMIT:
-                self._fail("the upstream's chunk extensions or trailers are too long")
+        if self._overhead > OVERHEAD_LIMIT and self.exchange is not None:
+            what = "head is" if self._in_head else "chunk extensions or trailers are"
+            self._fail(f"the upstream's {what} too long")
         if not exchange.ended:
             exchange.flush()
         elif self.exchange is None:
@@ -131,36 +125,36 @@ class Connection(asyncio.Protocol):
         if self.exchange is None:
             self._surplus = True
         self._in_message = self._in_head = True
-        self._headers = []
+        self._fields = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or behind a chunked body."""
-        self._headers.append((name.lower(), name, value))
+        self._fields += (name, value)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
-        headers, self._headers = self._headers, []  # what follows are trailers
+        fields, self._fields = self._fields, []  # what follows are trailers
         exchange = self.exchange
         if exchange is None:
             return
-        if len(headers) > FIELDS_MOST:
+        if len(fields) > 2 * FIELDS_MOST:
             raise ValueError("too many fields")
+        shape, values = ANSWER_SHAPES[tuple(fields[::2])], tuple(fields[1::2])
         status = self._parser.get_status_code()
         # What stands behind an informational answer in one read is not what the read began with.
         usual, self._usual = self._usual, False
         version = "1.1" if usual else self._parser.get_http_version()
         if not 200 <= status <= 599 or version not in VERSIONS:
-            self._began_unusually(exchange, status, version, headers)
+            self._began_unusually(exchange, status, version, shape, values)
             return
         self.used = True
         self._overhead = 0
-        fields = AnswerFields(headers)
         bodiless = exchange.head.method == b"HEAD" or status in NO_BODY
-        chunked = fields.chunked(version) if fields.codings else False
-        length = None if chunked else fields.length
+        chunked = shape.coded and is_chunked(shape.codings(values), version)
+        length = None if chunked or shape.length_at < 0 else int(values[shape.length_at])
         self._until_close = length is None and not chunked and not bodiless
-        exchange.answer_head(status, fields, length, bodiless=bodiless)
+        exchange.answer_head(status, shape, values, length, bodiless=bodiless)
         if bodiless:
             # llhttp knows neither that this answers HEAD nor that a 204 ends here: the rest would be read as a body.
             self._reusable = self._parser.should_keep_alive()
@@ -168,14 +162,16 @@ class Connection(asyncio.Protocol):
             self._in_message = False
             self._finish()
 
-    def _began_unusually(self, exchange: Exchange, status: int, version: str, headers: list[Field]) -> None:
+    def _began_unusually(
+        self, exchange: Exchange, status: int, version: str, shape: Shape, values: tuple[bytes, ...]
+    ) -> None:
         """A head that is not the one of the answer: informational, or nothing we know."""
         if not 100 <= status < 200 or status == SWITCHED or version not in VERSIONS:
             raise ValueError(f"status {status} of HTTP/{version}")
         self._informational += 1
         if self._informational > INFORMATIONAL_MOST:
             raise ValueError("too many informational answers")
-        exchange.informational(status, headers)
+        exchange.informational(status, shape, values)
 
     def on_body(self, data: bytes) -> None:
         """Octets of the body."""
@@ -190,7 +186,7 @@ class Connection(asyncio.Protocol):
         self._in_message = False
         if self.exchange is None or self._parser.get_status_code() < 200:
             return
-        if len(self._headers) > FIELDS_MOST:
+        if len(self._fields) > 2 * FIELDS_MOST:
             raise ValueError("too many trailers")
         self._reusable = self._parser.should_keep_alive() and not self._until_close
         self._finish()
@@ -199,7 +195,7 @@ class Connection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             self._reusable = self._reusable and exchange.request_sent
-            exchange.answer_complete(self._headers)
+            exchange.answer_complete(fields_of(self._fields) if self._fields else ())
 
     def eof_received(self) -> bool:
         """The other side has said all it will say."""
@@ -215,7 +211,7 @@ class Connection(asyncio.Protocol):
         if self._until_close and self._in_message and problem is None:
             exchange.answer_complete(())
         else:
-            exchange.upstream_lost(began=self._in_message or self._fed > 0)
+            exchange.upstream_lost(began=self._in_message or self._overhead > 0)
 
     def pause_writing(self) -> None:
         """The upstream reads slower than the client writes."""

@@ -27,7 +27,7 @@ def question(head: Head) -> Head | None:
     if not target or rest[:1] not in (b"", b"?", b"/"):
         return None
     asked = Head()
-    asked.headers = head.headers
+    asked.shape, asked.values = head.shape, head.values
     try:
         complete(
             asked, target, head.lower.get(b"x-original-method", head.method), "1.1", TARGET_LIMIT, 1 << 62

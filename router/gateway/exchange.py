@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from time import perf_counter_ns
 
 from router.gateway.answers import FAILURES, PLAIN, STATUS_LINES, answer, failure
-from router.gateway.fields import CHUNKED, CRLF, AnswerFields, chunk, last_chunk
-from router.gateway.head import Field
+from router.gateway.fields import CHUNKED, CRLF, answer_fields, chunk, last_chunk
 from router.gateway.observing import Observer
 from router.gateway.sending import Sending
+from router.gateway.shape import Field, Shape
 
 CONTINUE_AFTER_NS = 500_000_000  # for so long the upstream may say itself whether it wants the body
 CONTINUE = 100
@@ -22,29 +22,27 @@ CONTINUE = 100
 class Exchange(Sending):
     """One request on its way to an upstream and back."""
 
-    __slots__ = ()
-
     def flush(self) -> None:
         """Write what this turn has gathered: at most one write to each side."""
-        if self._send and self._connection is not None:
-            octets = b"".join(self._send)
-            self._send.clear()
-            self._connection.transport.write(octets)
-        if self._out:
-            octets = b"".join(self._out)
-            self._out.clear()
-            self.client.write(octets)
+        out, send = self._out, self._send
+        if out:
+            self._out = []
+            self.client.write(b"".join(out))
+        if send and self._connection is not None:
+            self._send = []
+            self._connection.transport.write(b"".join(send))
 
-    def informational(self, status: int, headers: list[Field]) -> None:
+    def informational(self, status: int, shape: Shape, values: tuple[bytes, ...]) -> None:
         """A 1xx answer before the answer: passed on, unless it is a 100 that the client does not wait for."""
         if status == CONTINUE:
             self._continue()
         elif self.head.version == "1.1":
             self._out.append(STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status)
-            self._out += AnswerFields(headers).lines
-            self._out.append(CRLF)
+            self._out += (answer_fields(shape, values)[0], CRLF)
 
-    def answer_head(self, status: int, fields: AnswerFields, length: int | None, *, bodiless: bool) -> None:
+    def answer_head(
+        self, status: int, shape: Shape, values: tuple[bytes, ...], length: int | None, *, bodiless: bool
+    ) -> None:
         """The head of the upstream's answer, framed anew for the client."""
         ticket, client = self.ticket, self.client
         can_fall_back = status >= 500 and self._replayable and self.request_complete
@@ -59,13 +57,14 @@ class Exchange(Sending):
         self._moved_ns = self.now_ns
         ticket.first_byte_us = (self.now_ns - self._begun_ns) // 1000
         if ticket.protocol is not None and not bodiless:
-            self._observer = ticket.observed = Observer(ticket.protocol, fields.headers)
+            self._observer = ticket.observed = Observer(ticket.protocol, shape.fields(values))
         out = self._out
         out.append(STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status)
-        out += fields.lines
-        for value in fields.reports:
-            client.gate.reported(ticket, value)
-        if not fields.has_date:
+        lines, has_date = answer_fields(shape, values)
+        out.append(lines)
+        for at in shape.reports:
+            client.gate.reported(ticket, values[at])
+        if not has_date:
             out.append(client.plane.date)
         out.append(ticket.answer_headers)
         self._frame(length if status != 204 else None, framed=length is not None or bodiless)

@@ -7,7 +7,11 @@ the rule it holds; whatever conflicts is refused, never repaired.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
+
+from router.gateway.shape import REQUEST_SHAPES, Shape
 
 # RFC 9110 section 7.2 with RFC 3986 section 3.2.2: a name, an IPv4 address or a bracketed IPv6 one, then a port.
 HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]{0,5})?")
@@ -19,10 +23,9 @@ DOT_SEGMENT = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 UPGRADES = frozenset((b"websocket",))  # a client that asks for these cannot go on with HTTP/1.1
 NEVER_SERVED = frozenset((b"CONNECT", b"TRACE"))
 METHOD_LIMIT = 32
+NO_FIELDS = REQUEST_SHAPES[()]
+NOTHING: Mapping[bytes, bytes] = MappingProxyType({})
 KNOWN = 128  # hosts and targets whose check is remembered: clients ask for the same ones again
-
-
-Field = tuple[bytes, bytes, bytes]
 
 
 class RefusedHeadError(Exception):
@@ -40,40 +43,32 @@ class Head:
 
     Attributes:
         target: as it is forwarded, in origin form (or ``*``).
-        headers: (lower-cased name, name, value) of each field, in their order and spelling.
+        shape: the names of its fields, with their ``values``.
         lower: the first value of each field by lower-cased name.
         length: the announced length; None when none is.
         has_body: whether octets follow the head.
     """
 
-    __slots__ = (
-        "chunked",
-        "expects",
-        "has_body",
-        "headers",
-        "host",
-        "keep_alive",
-        "length",
-        "lower",
-        "method",
-        "path",
-        "query",
-        "target",
-        "version",
-    )
-
-    def __init__(self) -> None:
-        self.method = self.target = self.path = self.query = self.host = b""
-        self.headers: list[Field] = []
-        self.lower: dict[bytes, bytes] = {}
-        self.version = "1.1"
-        self.keep_alive = True
-        self.length: int | None = None
-        self.chunked = self.has_body = self.expects = False
+    method: bytes = b""
+    target: bytes = b""
+    path: bytes = b""
+    query: bytes = b""
+    host: bytes = b""
+    shape: Shape = NO_FIELDS
+    values: tuple[bytes, ...] = ()
+    lower: Mapping[bytes, bytes] = NOTHING
+    version: str = "1.1"
+    keep_alive: bool = True
+    length: int | None = None
+    chunked: bool = False
+    has_body: bool = False
+    expects: bool = False
 
     def octets(self, target: bytes) -> int:
         """About how long the head was."""
-        return len(target) + sum(len(name) + len(value) + 4 for _, name, value in self.headers)
+        return len(target) + sum(
+            len(key) + len(value) + 4 for key, value in zip(self.shape.keys, self.values, strict=True)
+        )
 
 
 def complete(
@@ -91,10 +86,10 @@ def complete(
         raise RefusedHeadError(414, "target_too_long", f"expected a target of at most {target_limit} octets")
     if len(method) > METHOD_LIMIT:
         raise RefusedHeadError(501, "method", f"expected a method of at most {METHOD_LIMIT} octets")
-    lower = {key: value for key, _, value in head.headers}
-    if len(lower) != len(head.headers):
-        lower = _first_values(head.headers)
-    head.lower = lower
+    shape = head.shape
+    lower = head.lower = (
+        _first_values(head) if shape.repeated else dict(zip(shape.keys, head.values, strict=True))
+    )
     _host(head, lower)
     parts = None if method in NEVER_SERVED else _split(target)
     if parts is None:
@@ -112,10 +107,10 @@ def complete(
 ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 
 
-def _first_values(headers: list[Field]) -> dict[bytes, bytes]:
+def _first_values(head: Head) -> dict[bytes, bytes]:
     """The first value of each field, where some field stands twice."""
     lower: dict[bytes, bytes] = {}
-    for key, _, value in headers:
+    for key, value in zip(head.shape.keys, head.values, strict=True):
         if key not in lower:
             lower[key] = value
         elif key in ONCE:
@@ -123,7 +118,7 @@ def _first_values(headers: list[Field]) -> dict[bytes, bytes]:
     return lower
 
 
-def _wishes(head: Head, lower: dict[bytes, bytes]) -> None:
+def _wishes(head: Head, lower: Mapping[bytes, bytes]) -> None:
     """RFC 9110 sections 10.1.1 and 7.8: an upgrade may be ignored, and is, unless the client can do nothing else."""
     if b"expect" in lower:
         if lower[b"expect"].lower() != b"100-continue":
@@ -157,7 +152,7 @@ def _split(target: bytes) -> tuple[bytes, bytes] | None:
     return path, query
 
 
-def _host(head: Head, lower: dict[bytes, bytes]) -> None:
+def _host(head: Head, lower: Mapping[bytes, bytes]) -> None:
     """RFC 9112 section 3.2: a missing, repeated or invalid Host is answered 400."""
     host = lower.get(b"host")
     if host is None:
@@ -198,13 +193,12 @@ def _absolute(head: Head, target: bytes) -> bytes:
     if not authority or not _is_host(authority):
         raise RefusedHeadError(400, "target", "expected a host in the absolute target")
     head.host = authority
-    head.headers = [(key, name, authority if key == b"host" else value) for key, name, value in head.headers]
     if not rest and head.method == b"OPTIONS":
         return b"*"  # section 3.2.4
     return rest if rest[:1] == b"/" else b"/" + rest
 
 
-def _framing(head: Head, lower: dict[bytes, bytes], body_limit: int) -> None:
+def _framing(head: Head, lower: Mapping[bytes, bytes], body_limit: int) -> None:
     """RFC 9112 section 6.1: one framing. Both, or a coding other than chunked, is refused."""
     coding, length = lower.get(b"transfer-encoding"), lower.get(b"content-length")
     if coding is not None:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import httptools
 
-from router.gateway.head import Field, Head, RefusedHeadError, complete
+from router.gateway.head import Head, RefusedHeadError, complete
 from router.gateway.ports import Limits
+from router.gateway.shape import REQUEST_SHAPES, Field, fields_of
 
 OVERHEAD_LIMIT = 65_536  # octets between two pieces of a chunked body: sizes, extensions, trailers
 
@@ -19,14 +20,10 @@ OVERHEAD_LIMIT = 65_536  # octets between two pieces of a chunked body: sizes, e
 class Request(Head):
     """A request that the parser has begun: its head, and what of its body nobody has taken yet."""
 
-    __slots__ = ("body", "complete", "refusal", "trailers")
-
-    def __init__(self, refusal: RefusedHeadError | None = None) -> None:
-        super().__init__()
-        self.refusal = refusal
-        self.body: list[bytes] | None = None
-        self.trailers: Sequence[Field] = ()
-        self.complete = False
+    refusal: RefusedHeadError | None = None
+    body: list[bytes] | None = None
+    trailers: Sequence[Field] = ()
+    complete: bool = False
 
     def keep(self, data: bytes) -> None:
         """Keep octets of the body for when the request is served."""
@@ -44,7 +41,7 @@ class RequestReader:
         self.in_head = False
         self.reading: Request | None = None  # the request whose body the parser is in
         self._parser = httptools.HttpRequestParser(self)
-        self._headers: list[Field] = []
+        self._fields: list[bytes] = []  # name, value, name, value
         self._target = b""
         self._last: Request | None = None
         self._fed = 0
@@ -108,7 +105,7 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._headers = []
+        self._fields = []
         self._target = b""
         self.in_head = True
 
@@ -122,15 +119,16 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or behind a chunked body."""
-        self._headers.append((name.lower(), name, value))
+        self._fields += (name, value)
 
     def on_headers_complete(self) -> None:
         """A head is whole: check it."""
         self.in_head = False
         limits, parser, request = self.limits, self._parser, Request()
-        headers = request.headers = self._headers
-        self._headers = []  # what follows are trailers
-        if len(headers) > limits.fields:
+        fields, self._fields = self._fields, []  # what follows are trailers
+        request.shape = REQUEST_SHAPES[tuple(fields[::2])]
+        request.values = tuple(fields[1::2])
+        if len(request.values) > limits.fields:
             raise _too_many(limits)
         if self._fed > limits.head and request.octets(self._target) > limits.head:
             raise _too_long(limits)
@@ -143,24 +141,26 @@ class RequestReader:
 
     def on_body(self, data: bytes) -> None:
         """Octets of a body."""
-        self._overhead = 0
-        self._body_octets += len(data)
-        if self._body_octets > self.limits.body:
-            raise RefusedHeadError(
-                413, "body_too_long", f"expected a body of at most {self.limits.body} octets"
-            )
-        if self.reading is not None:
-            self.piece(self.reading, data)
+        request = self.reading
+        if request is None:
+            return
+        if request.chunked:  # any other has said how long it will be
+            self._overhead = 0
+            self._body_octets += len(data)
+            if self._body_octets > self.limits.body:
+                expected = f"expected a body of at most {self.limits.body} octets"
+                raise RefusedHeadError(413, "body_too_long", expected)
+        self.piece(request, data)
 
     def on_message_complete(self) -> None:
         """A request is whole."""
         request, self.reading = self.reading, None
         if request is not None:
             request.complete = True
-            if self._headers:
-                if len(self._headers) > self.limits.fields:
+            if self._fields:
+                request.trailers, self._fields = fields_of(self._fields), []
+                if len(request.trailers) > self.limits.fields:
                     raise _too_many(self.limits)
-                request.trailers, self._headers = self._headers, []
             self.whole(request)
 
 

@@ -129,7 +129,10 @@ class Recorder:
         block = self._block(buffer, revision, time, treatment)
         if block is None:
             return None
-        return block, block.requests.append(unit, time - block.base, where, 0)
+        rows = block.requests
+        number = len(rows)
+        rows.append(unit, time - block.base, where, 0)
+        return block, number
 
     def ended(
         self,

@@ -111,10 +111,13 @@ class Gate:
         ticket.route = route
         ticket.first_byte_ms = route.first_byte_ms
         ticket.total_ms = route.total_ms
+        ticket.retries = route.flag.retries
         if route.experiment is None:
             ticket.reason = Reason.NO_EXPERIMENT if route.flag.enabled else Reason.DISABLED
             route.reasons[ticket.reason].n += 1
-            self._send(ticket, route, route.default, head)
+            ticket.arm = route.default
+            route.default.standing.budget.requests += 1
+            _serve_by(ticket, route, route.default, head)
             return ticket
         self._request += 1
         ticket.request = self._request
@@ -144,7 +147,7 @@ class Gate:
         number, bucket = route.find(unit)
         assigned = route.assigned[number]
         assigned.tally.n += 1
-        arm = assigned.arm
+        ticket.arm = arm = assigned.arm
         ticket.reason = assigned.reason
         ticket.arm_index = assigned.index
         ticket.time = now = self._clock()
@@ -155,7 +158,8 @@ class Gate:
         if arm.headers:
             sign = assigned.sign or self._signing(route, assigned)
             ticket.answer_headers += arm.headers + sign(ticket.unit, now, ticket.request) + b"\r\n"
-        self._send(ticket, route, arm, head)
+        arm.standing.budget.requests += 1
+        _serve_by(ticket, route, arm, head)
 
     def _expose(self, ticket: Ticket, route: CompiledRoute, where: int, head: RoutedHead) -> None:
         """Write down that the unit was assigned its arm."""
@@ -178,14 +182,6 @@ class Gate:
             route.run, route.epoch, route.revision, assigned.index, assigned.enrolled
         )
         return sign
-
-    @staticmethod
-    def _send(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedHead) -> None:
-        ticket.arm = arm
-        ticket.protocol = route.protocol
-        ticket.retries = route.flag.retries
-        arm.standing.budget.requests += 1
-        _serve_by(ticket, route, arm, head)
 
     def again(self, ticket: Ticket, head: RoutedHead, outcome: str, *, replayable: bool) -> bool:
         """An attempt gave no answer: whether to make another, by what the ticket says from now on.
@@ -287,6 +283,7 @@ def _serve_by(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedH
     ticket.served = arm
     ticket.upstream = arm.upstream
     ticket.edit = arm.edit
+    ticket.protocol = route.protocol
     ticket.target = head.target if arm.base is None else arm.base + head.target[len(route.prefix) :]
     breaker = arm.standing.breaker
     ticket.blocked = breaker.failures > 0 and not breaker.allows(monotonic())

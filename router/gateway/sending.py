@@ -12,8 +12,9 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from router.gateway.fields import chunk, last_chunk, request_head
-from router.gateway.head import Field, Head
+from router.gateway.head import Head
 from router.gateway.observing import BINARY_LENGTH, Observer
+from router.gateway.shape import Field
 
 if TYPE_CHECKING:
     from router.gateway.client import Client
@@ -33,36 +34,39 @@ class Sending:
         until_close: only the end of the connection ends the answer.
     """
 
-    __slots__ = (
-        "_answer_chunked", "_asked_continue", "_begun_ns", "_connection", "_deadline", "_dialing", "_fresh", "_held",
-        "_held_octets", "_hold_most", "_moved_ns", "_observer", "_out", "_replayable", "_send", "_status",
-        "_total_deadline", "_trailers", "_wants_continue", "answered", "client", "ended", "head", "now_ns",
-        "request_complete", "request_sent", "ticket", "until_close",
-    )  # fmt: skip
+    ticket: Any = None
+    ended: bool = False
+    answered: bool = False
+    until_close: bool = False
+    request_complete: bool = False
+    request_sent: bool = False
+    _deadline: int = 0  # ns; 0 for none, as the next
+    _total_deadline: int = 0
+    _connection: Connection | None = None
+    _dialing: asyncio.Task[None] | None = None
+    _fresh: bool = False
+    _held_octets: int = 0
+    _hold_most: int = 0  # octets that are held before anything is done; 0 when none are
+    _replayable: bool = True
+    _trailers: Sequence[Field] = ()
+    _wants_continue: bool = False
+    _asked_continue: int = 0
+    _answer_chunked: bool = False
+    _observer: Observer | None = None
+    _status: int = 0
 
     def __init__(self, client: Client, head: Head) -> None:
         client.plane.open_requests += 1
         self.client = client
         self.head = head
-        self.ticket: Any = None
-        self.ended = self.answered = self.request_sent = self._fresh = False
-        self.request_complete = not head.has_body
         self.now_ns = self._begun_ns = self._moved_ns = client.now_ns
-        self._deadline = self._total_deadline = 0  # ns; 0 for none
-        self._connection: Connection | None = None
-        self._dialing: asyncio.Task[None] | None = None
         self._held: list[bytes] = []
-        self._held_octets = 0
-        self._hold_most = 0  # octets that are held before anything is done; 0 when none are
-        self._replayable = True
-        self._trailers: Sequence[Field] = ()
-        self._wants_continue = head.expects and head.has_body
-        self._asked_continue = 0
         self._send: list[bytes] = []
         self._out: list[bytes] = []
-        self._answer_chunked = self.until_close = False
-        self._observer: Observer | None = None
-        self._status = 0
+        if head.has_body:
+            self._wants_continue = head.expects
+        else:
+            self.request_complete = True
 
     def refuse(self, status: int, code: str, message: str) -> None:
         """The gate does not pass this request on."""

@@ -29,6 +29,7 @@ from router.protocols import ROWS as PROTOCOLS
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
 SAFE = re.compile(r"[!-~]{1,200}")
+FOUND_MOST, PATH_OCTETS = 1024, 256  # paths whose route is remembered
 ANY = b""  # the cell of routes that match every first segment; no segment is looked up under this name
 
 
@@ -190,7 +191,7 @@ Table = dict[bytes, Cell]
 class Snapshot:
     """The routes of one moment; never changed."""
 
-    __slots__ = ("_any", "_hosts", "routes", "store_id")
+    __slots__ = ("_any", "_found", "_hosts", "routes", "store_id")
 
     def __init__(self, routes: Mapping[str, CompiledRoute], store_id: str) -> None:
         self.routes = dict(routes)
@@ -199,6 +200,8 @@ class Snapshot:
         self._any = _table([route for route in matching if _host(route) is None])
         hosts = {host for route in matching if (host := _host(route)) is not None}
         self._hosts = {host: _table([r for r in matching if _host(r) in (None, host)]) for host in hosts}
+        # Of the paths that were asked for, where the path alone decides.
+        self._found: dict[bytes, CompiledRoute] = {}
 
     def changed(self, compiled: Mapping[str, CompiledRoute], gone: Iterable[str], store_id: str) -> Snapshot:
         """A new snapshot with these routes changed and those gone."""
@@ -208,15 +211,27 @@ class Snapshot:
 
     def find(self, head: RoutedHead) -> CompiledRoute | None:
         """The route of a request."""
+        return self._found.get(head.path) or self._look(head)
+
+    def _look(self, head: RoutedHead) -> CompiledRoute | None:
         table = self._any
         if self._hosts:
             host = head.host.lower()
             table = self._hosts.get(host) or self._hosts.get(_without_port(host)) or table
         segment = head.path[1:].partition(b"/")[0]
-        for route in table.get(segment) or table.get(ANY, ()):
+        cell = table.get(segment) or table.get(ANY, ())
+        for route in cell:
             if route.takes(head):
+                if not self._hosts and not any(one.headers for one in cell):
+                    self._remember(head.path, route)
                 return route
         return None
+
+    def _remember(self, path: bytes, route: CompiledRoute) -> None:
+        if len(path) <= PATH_OCTETS:
+            if len(self._found) >= FOUND_MOST:
+                self._found.clear()
+            self._found[path] = route
 
     def running(self) -> list[tuple[str, int, int]]:
         """Run, epoch and revision of each running experiment."""
