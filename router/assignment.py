@@ -44,62 +44,66 @@ class Assignment(NamedTuple):
     arm_index: int = -1
 
 
-class CompiledFlag:
-    """A flag made ready for the hot path: open lanes as sorted edges, every constant answer built."""
+NOT_INCLUDED, NO_UNIT = -2, -1  # where these two stand among a flag's assignments
 
-    __slots__ = (
-        "_arms",
-        "_default",
-        "_ends",
-        "_included",
-        "_indices",
-        "_lane",
-        "_no_unit",
-        "_starts",
-        "_traffic",
-        "experiment",
-        "flag",
-    )
+
+class CompiledFlag:
+    """A flag made ready for the hot path: open lanes as sorted edges, and every assignment there can be.
+
+    Attributes:
+        assignments: without their bucket; by how many edges of lanes are at or below the bucket, then not included,
+            then without a unit.
+    """
+
+    __slots__ = ("_edges", "_included", "_lane", "_traffic", "assignments", "experiment", "flag")
 
     def __init__(self, flag: Flag) -> None:
         self.flag = flag
         self.experiment: RunningExperiment | None = None
-        self._default = Assignment(flag.default, Reason.NO_EXPERIMENT)
+        self.assignments = [Assignment(flag.default, Reason.NO_EXPERIMENT)]
         if not flag.enabled:
-            self._default = Assignment(flag.default, Reason.DISABLED)
+            self.assignments = [Assignment(flag.default, Reason.DISABLED)]
         elif flag.experiments:
             self._compile(flag, flag.experiments[0])
 
     def _compile(self, flag: Flag, experiment: RunningExperiment) -> None:
         self.experiment = experiment
-        self._no_unit = Assignment(flag.default, Reason.NO_UNIT, experiment.run)
         self._lane = prepared(experiment.salt + "#arm")
         self._included = prepared(experiment.salt + "#in")
         self._traffic = experiment.traffic
-        open_lanes = [lane for lane in experiment.lanes if lane.width(experiment.coverage) > 0]
-        self._starts = [lane.start for lane in open_lanes]
-        self._ends = [lane.start + lane.width(experiment.coverage) for lane in open_lanes]
-        self._arms = [lane.arm for lane in open_lanes]
-        self._indices = [experiment.arm_index(lane.arm) for lane in open_lanes]
+        default, run = flag.default, experiment.run
+        outside = Assignment(default, Reason.NOT_ENROLLED, run)
+        self._edges: list[int] = []
+        self.assignments = [outside]
+        for lane in experiment.lanes:
+            width = lane.width(experiment.coverage)
+            if width > 0:
+                inside = Assignment(lane.arm, Reason.ENROLLED, run, None, experiment.arm_index(lane.arm))
+                if lane.arm in flag.killed:
+                    inside = Assignment(default, Reason.KILLED, run)
+                self._edges += (lane.start, lane.start + width)
+                self.assignments += (inside, outside)
+        self.assignments += (
+            Assignment(default, Reason.NOT_INCLUDED, run),
+            Assignment(default, Reason.NO_UNIT, run),
+        )
+
+    def find(self, unit: bytes | None) -> tuple[int, int | None]:
+        """Which of ``assignments`` a unit has, and its bucket where a lane was asked: ``assign`` without the objects."""
+        if self.experiment is None:
+            return 0, None
+        if not unit:
+            return NO_UNIT, None
+        if self._traffic < PPM and self._included(unit) >= self._traffic:
+            return NOT_INCLUDED, None
+        bucket = self._lane(unit)
+        return bisect_right(self._edges, bucket), bucket
 
     def assign(self, unit: bytes | None) -> Assignment:
         """The arm of a unit; ``None`` and the empty text are a request without one."""
-        experiment = self.experiment
-        if experiment is None:
-            return self._default
-        if not unit:
-            return self._no_unit
-        default, run = self.flag.default, experiment.run
-        if self._traffic < PPM and self._included(unit) >= self._traffic:
-            return Assignment(default, Reason.NOT_INCLUDED, run)
-        where = self._lane(unit)
-        lane = bisect_right(self._starts, where) - 1
-        if lane < 0 or where >= self._ends[lane]:
-            return Assignment(default, Reason.NOT_ENROLLED, run, where)
-        arm = self._arms[lane]
-        if arm in self.flag.killed:
-            return Assignment(default, Reason.KILLED, run, where)
-        return Assignment(arm, Reason.ENROLLED, run, where, self._indices[lane])
+        number, bucket = self.find(unit)
+        arm, reason, run, _, index = self.assignments[number]
+        return Assignment(arm, reason, run, bucket, index)
 
 
 def explain(flag: Flag, unit: bytes | None) -> list[dict[str, Any]]:

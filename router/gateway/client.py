@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 from collections import deque
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from router.gateway.answers import CONTINUE, answer, failure
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from router.gateway.plane import Plane
 
 OWN_PATHS = frozenset((b"/livez", b"/readyz", b"/metrics"))
-LINGER_S = 2.0
-LEFT_S = 0.5  # who has closed its sending side and is not answered by then has most likely gone
+S = 1_000_000_000  # ns
+LINGER_NS = 2_000_000_000
+LEFT_NS = 500_000_000  # who has closed its sending side and is not answered by then has most likely gone
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
 
@@ -40,12 +42,13 @@ class Client(RequestReader, asyncio.Protocol):
         self.counts = plane.counts
         self.peer = b"unknown"
         self.closing = False
+        self.paused = False  # nothing is read from the client now, because what is behind it is slower
+        self.now_ns = perf_counter_ns()  # when the client's turn of the loop began
         self.exchange: Exchange | None = None
         self._transport: Any = None
         self._queue: deque[Request] = deque()
-        self._since = self.loop.time()  # what the connection is in now began then
-        self._paused = False
-        self._full_since = 0.0  # the client has read nothing of what was written since then; 0 when it reads
+        self._since = self.now_ns  # what the connection is in now began then
+        self._full_since = 0  # the client has read nothing of what was written since then; 0 when it reads
         self._lingering = False
         self._encrypted = False
 
@@ -75,7 +78,7 @@ class Client(RequestReader, asyncio.Protocol):
             return False
         idle = self.exchange is None and not self._queue
         self.closing = True
-        self._since = self.loop.time()
+        self._since = perf_counter_ns()
         if self.in_head or self.reading is not None:
             self.refused(RefusedHeadError(400, "cut_short", "the request ended before it was whole"))
         elif idle:
@@ -86,12 +89,13 @@ class Client(RequestReader, asyncio.Protocol):
         """Octets of requests."""
         if self.deaf:
             return
+        self.now_ns = now = perf_counter_ns()
         if self.reading is None and not self.in_head:
-            self._since = self.loop.time()
+            self._since = now
         self.feed(data)
         if self.exchange is not None:
             self.exchange.flush()
-        if self._queue or self._paused:
+        if self._queue or self.paused:
             self._pace()
 
     def began(self, request: Request) -> None:
@@ -103,38 +107,40 @@ class Client(RequestReader, asyncio.Protocol):
 
     def piece(self, request: Request, data: bytes) -> None:
         """Octets of a body: to the exchange, or kept with the request that waits."""
-        if self.exchange is not None and self.exchange.head is request.head:
-            self.exchange.body(data)
+        exchange = self.exchange
+        if exchange is not None and exchange.head is request:
+            exchange.body(data)
         else:
-            request.body.append(data)
+            request.keep(data)
 
     def whole(self, request: Request) -> None:
         """A request is whole."""
-        if self.exchange is not None and self.exchange.head is request.head:
-            self.exchange.body_complete(request.trailers)
-            self._next_if_ended()
+        exchange = self.exchange
+        if exchange is not None and exchange.head is request:
+            exchange.body_complete(request.trailers)
+            if exchange.ended:
+                self._next_if_ended()
 
     def _serve(self, request: Request) -> None:
         """Begin an exchange; what of its body is already here goes with it."""
         self.counts.requests += 1
-        head = request.head
-        local = self.gate.local(head) if head.path in OWN_PATHS else None
-        if local is None and head.method == b"OPTIONS":
-            local = _own_options(head)
+        local = self.gate.local(request) if request.path in OWN_PATHS else None
+        if local is None and request.method == b"OPTIONS":
+            local = _own_options(request)
         if local is not None:
             self._answer_locally(request, *local)
             return
         if self.plane.open_requests >= self.limits.requests:
-            close = not head.keep_alive or not request.complete
-            self._shed("requests", close=close, head_only=head.method == b"HEAD")
+            close = not request.keep_alive or not request.complete
+            self._shed("requests", close=close, head_only=request.method == b"HEAD")
             if close:
                 self.cut()
             return
-        exchange = self.exchange = Exchange(self, head)
+        exchange = self.exchange = Exchange(self, request)
         exchange.start()
-        for data in request.body:
+        for data in request.body or ():
             exchange.body(data)
-        if request.complete and head.has_body:
+        if request.complete and request.has_body:
             exchange.body_complete(request.trailers)
 
     def _shed(self, what: str, *, close: bool = True, head_only: bool = False) -> None:
@@ -145,8 +151,8 @@ class Client(RequestReader, asyncio.Protocol):
         self.write(failure(503, "overloaded", message, close=close, extra=extra, head_only=head_only))
 
     def _answer_locally(self, request: Request, status: int, content_type: bytes, body: bytes) -> None:
-        close = not request.head.keep_alive or request.head.has_body
-        bare = request.head.method == b"HEAD"
+        close = not request.keep_alive or request.has_body
+        bare = request.method == b"HEAD"
         date = self.plane.date
         self.write(answer(status, content_type, body, close=close, extra=date, head_only=bare))
         if close:
@@ -164,8 +170,11 @@ class Client(RequestReader, asyncio.Protocol):
             or (self.closing and not self._queue)
         ):
             self.cut()
-            return
-        self._next_if_ended()
+        elif self._queue or self.reading is not None or self.paused:
+            self._next_if_ended()
+        else:
+            self._since = exchange.now_ns
+            self.exchange = None
 
     def _next_if_ended(self) -> None:
         """The next request's turn, once the exchange is over on both sides."""
@@ -173,9 +182,9 @@ class Client(RequestReader, asyncio.Protocol):
         if exchange is not None:
             if not exchange.ended or not exchange.request_complete:
                 return
-            if self.reading is not None and self.reading.head is exchange.head:
+            if self.reading is exchange.head:
                 return  # its last octets are still in the parser
-            self._since = self.loop.time()
+            self._since = perf_counter_ns()
         if self._transport is None or self._transport.is_closing():
             return
         self.exchange = None
@@ -184,6 +193,7 @@ class Client(RequestReader, asyncio.Protocol):
 
     def _serve_waiting(self) -> None:
         """In a loop: a pipeline of local answers must not recurse."""
+        self.now_ns = perf_counter_ns()
         while self._queue and not self._full_since:
             request = self._queue.popleft()
             if request.refusal is not None:
@@ -207,7 +217,7 @@ class Client(RequestReader, asyncio.Protocol):
         self.counts.refused += 1
         current = self.exchange
         reading, self.reading = self.reading, None
-        if current is not None and reading is not None and current.head is reading.head:
+        if current is not None and reading is not None and current.head is reading:
             current.client_left()  # its own body is what broke the rules
             self.exchange = None
             if current.answered:
@@ -217,7 +227,9 @@ class Client(RequestReader, asyncio.Protocol):
         elif current is not None or self._queue:
             if reading is not None and reading in self._queue:
                 self._queue.remove(reading)
-            self._queue.append(Request(Head(), refusal))
+            refused = Request()
+            refused.refusal = refusal
+            self._queue.append(refused)
             if current is None:
                 self._next_if_ended()
         else:
@@ -253,7 +265,7 @@ class Client(RequestReader, asyncio.Protocol):
         self._queue.clear()
         if self._lingering or self._transport is None or self._transport.is_closing():
             return
-        self._since = self.loop.time()
+        self._since = perf_counter_ns()
         if sending and not self._encrypted and not self.closing and self._transport.can_write_eof():
             self._lingering = True
             self._transport.write_eof()
@@ -279,7 +291,7 @@ class Client(RequestReader, asyncio.Protocol):
         if not framed:
             self.abort()
         elif self._transport is not None:
-            self._since = self.loop.time()
+            self._since = perf_counter_ns()
             self._transport.close()
 
     def drain(self) -> None:
@@ -287,64 +299,59 @@ class Client(RequestReader, asyncio.Protocol):
         if self.exchange is None and not self.in_head:
             self.cut()
 
-    def tick(self, now: float) -> None:
+    def tick(self, now_ns: int) -> None:
         """Deadlines of this connection."""
-        limits = self.limits
-        if self._full_since and now - self._full_since > limits.idle_s:
+        limits, lasted = self.limits, now_ns - self._since
+        if self._full_since and now_ns - self._full_since > limits.idle_s * S:
             self.abort()  # it takes nothing of its answer
         elif self._lingering:
-            if now - self._since > LINGER_S:
+            if lasted > LINGER_NS:
                 self._transport.abort()
-        elif self.closing and self.exchange is not None and now - self._since > LEFT_S:
+        elif self.closing and self.exchange is not None and lasted > LEFT_NS:
             self.abort()
         elif self.exchange is not None:
             self.exchange.tick(client_full=bool(self._full_since))
         elif self.in_head:
-            if now - self._since > limits.head_s:
+            if lasted > limits.head_s * S:
                 self.refused(
                     RefusedHeadError(408, "head_timeout", "the request's head did not arrive in time")
                 )
-        elif now - self._since > limits.idle_s:
+        elif lasted > limits.idle_s * S:
             self.cut()
 
     def _pace(self) -> None:
         """Read no faster than requests are served and answers are taken."""
-        if self._queue and not self._paused:
+        if self._queue and not self.paused:
             self.pause()
-        elif not self._queue and self._paused and self.exchange is None:
+        elif not self._queue and self.paused and self.exchange is None:
             self.resume()
 
     def pause(self) -> None:
         """Stop reading from the client."""
-        if not self._paused and self._transport is not None and not self._transport.is_closing():
-            self._paused = True
+        if not self.paused and self._transport is not None and not self._transport.is_closing():
+            self.paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read again, unless requests wait."""
         if (
-            self._paused
+            self.paused
             and not self._queue
             and self._transport is not None
             and not self._transport.is_closing()
         ):
-            self._paused = False
+            self.paused = False
             self._transport.resume_reading()
-
-    @property
-    def paused(self) -> bool:
-        """Whether nothing is read from the client now, because what is behind it is slower."""
-        return self._paused
 
     def pause_writing(self) -> None:
         """The client reads slower than it is answered."""
-        self._full_since = self.loop.time() or 1e-9
+        self._full_since = perf_counter_ns()
         if self.exchange is not None:
             self.exchange.pause_answer()
 
     def resume_writing(self) -> None:
         """It has caught up."""
-        self._full_since = 0.0
+        self._full_since = 0
         if self.exchange is not None:
             self.exchange.resume_answer()
         elif self._queue:

@@ -7,23 +7,27 @@ a surplus octet would be the beginning of another's answer.
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from router.gateway.head import Field
+from router.gateway.fields import is_chunked
+from router.gateway.shape import ANSWER_SHAPES, Shape, fields_of
 
 if TYPE_CHECKING:
     from router.gateway.exchange import Exchange
     from router.gateway.upstream import Upstream
 
-HEAD_LIMIT = 65_536
 FIELDS_MOST = 256
-OVERHEAD_LIMIT = 65_536  # octets between two pieces of a chunked body: sizes, extensions, trailers
+OVERHEAD_LIMIT = (
+    65_536  # octets of a head, or between two pieces of a chunked body: sizes, extensions, trailers
+)
 INFORMATIONAL_MOST = 16
 NO_BODY = frozenset((204, 304))
 SWITCHED = 101
-FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+VERSIONS = ("1.1", "1.0")
+USUAL = b"HTTP/1.1 "
 
 
 class Connection(asyncio.Protocol):
@@ -34,14 +38,14 @@ class Connection(asyncio.Protocol):
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
         self.exchange: Exchange | None = None
-        self.idle_since = 0.0
+        self.idle_since = 0  # ns
         self.used = False
         self._parser = httptools.HttpResponseParser(self)
-        self._headers: list[Field] = []
-        self._fed = 0
+        self._fields: list[bytes] = []  # name, value, name, value
         self._overhead = 0
         self._in_head = False
         self._in_message = False
+        self._usual = False  # the answer that begins says HTTP/1.1
         self._informational = 0
         self._until_close = False
         self._surplus = False
@@ -67,7 +71,7 @@ class Connection(asyncio.Protocol):
     def begin(self, exchange: Exchange) -> None:
         """Serve an exchange from here on."""
         self.exchange = exchange
-        self._fed = self._informational = 0
+        self._overhead = self._informational = 0
         self._until_close = False
 
     def data_received(self, data: bytes) -> None:
@@ -76,10 +80,10 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             self._drop_surplus(len(data))
             return
-        if not self._in_message or self._in_head:
-            self._fed += len(data)
-        else:
-            self._overhead += len(data)
+        exchange.now_ns = perf_counter_ns()
+        self._overhead += len(data)
+        if not self._in_message:
+            self._usual = data.startswith(USUAL)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as problem:
@@ -87,15 +91,13 @@ class Connection(asyncio.Protocol):
                 self._fail(f"the upstream's answer is not HTTP/1.1: {problem}")
             else:
                 self._surplus = True
-        if self.exchange is not None:
-            if self._in_head and self._fed > HEAD_LIMIT:
-                self._fail("the upstream's head is too long")
-            elif self._overhead > OVERHEAD_LIMIT:
-                self._fail("the upstream's chunk extensions or trailers are too long")
+        if self._overhead > OVERHEAD_LIMIT and self.exchange is not None:
+            what = "head is" if self._in_head else "chunk extensions or trailers are"
+            self._fail(f"the upstream's {what} too long")
         if not exchange.ended:
             exchange.flush()
         elif self.exchange is None:
-            self._settle()
+            self._settle(exchange.now_ns)
 
     def _fail(self, why: str) -> None:
         exchange, self.exchange = self.exchange, None
@@ -108,13 +110,13 @@ class Connection(asyncio.Protocol):
         self.upstream.forget(self)
         self.transport.abort()
 
-    def _settle(self) -> None:
+    def _settle(self, now_ns: int) -> None:
         """The answer is whole: back into the pool, unless anything speaks against it."""
         if self._surplus:
             self.upstream.counts.surplus_octets += 1
             self.transport.abort()
         elif self._reusable:
-            self.upstream.give(self)
+            self.upstream.give(self, now_ns)
         else:
             self.transport.close()
 
@@ -123,42 +125,53 @@ class Connection(asyncio.Protocol):
         if self.exchange is None:
             self._surplus = True
         self._in_message = self._in_head = True
-        self._headers = []
+        self._fields = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or behind a chunked body."""
-        self._headers.append((name.lower(), name, value))
+        self._fields += (name, value)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
-        headers, self._headers = self._headers, []  # what follows are trailers
+        fields, self._fields = self._fields, []  # what follows are trailers
         exchange = self.exchange
         if exchange is None:
             return
-        if len(headers) > FIELDS_MOST:
+        if len(fields) > 2 * FIELDS_MOST:
             raise ValueError("too many fields")
-        status, version = self._parser.get_status_code(), self._parser.get_http_version()
-        if (version != "1.1" and version != "1.0") or not 100 <= status <= 599 or status == SWITCHED:
-            raise ValueError(f"status {status} of HTTP/{version}")
-        if status < 200:
-            self._informational += 1
-            if self._informational > INFORMATIONAL_MOST:
-                raise ValueError("too many informational answers")
-            exchange.informational(status, headers)
+        shape, values = ANSWER_SHAPES[tuple(fields[::2])], tuple(fields[1::2])
+        status = self._parser.get_status_code()
+        # What stands behind an informational answer in one read is not what the read began with.
+        usual, self._usual = self._usual, False
+        version = "1.1" if usual else self._parser.get_http_version()
+        if not 200 <= status <= 599 or version not in VERSIONS:
+            self._began_unusually(exchange, status, version, shape, values)
             return
         self.used = True
         self._overhead = 0
         bodiless = exchange.head.method == b"HEAD" or status in NO_BODY
-        length, chunked = _framing(headers, version)
+        chunked = shape.coded and is_chunked(shape.codings(values), version)
+        length = None if chunked or shape.length_at < 0 else int(values[shape.length_at])
         self._until_close = length is None and not chunked and not bodiless
-        exchange.answer_head(status, headers, length, bodiless=bodiless)
+        exchange.answer_head(status, shape, values, length, bodiless=bodiless)
         if bodiless:
             # llhttp knows neither that this answers HEAD nor that a 204 ends here: the rest would be read as a body.
             self._reusable = self._parser.should_keep_alive()
             self._parser = httptools.HttpResponseParser(self)
             self._in_message = False
             self._finish()
+
+    def _began_unusually(
+        self, exchange: Exchange, status: int, version: str, shape: Shape, values: tuple[bytes, ...]
+    ) -> None:
+        """A head that is not the one of the answer: informational, or nothing we know."""
+        if not 100 <= status < 200 or status == SWITCHED or version not in VERSIONS:
+            raise ValueError(f"status {status} of HTTP/{version}")
+        self._informational += 1
+        if self._informational > INFORMATIONAL_MOST:
+            raise ValueError("too many informational answers")
+        exchange.informational(status, shape, values)
 
     def on_body(self, data: bytes) -> None:
         """Octets of the body."""
@@ -173,7 +186,7 @@ class Connection(asyncio.Protocol):
         self._in_message = False
         if self.exchange is None or self._parser.get_status_code() < 200:
             return
-        if len(self._headers) > FIELDS_MOST:
+        if len(self._fields) > 2 * FIELDS_MOST:
             raise ValueError("too many trailers")
         self._reusable = self._parser.should_keep_alive() and not self._until_close
         self._finish()
@@ -182,7 +195,7 @@ class Connection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             self._reusable = self._reusable and exchange.request_sent
-            exchange.answer_complete(self._headers)
+            exchange.answer_complete(fields_of(self._fields) if self._fields else ())
 
     def eof_received(self) -> bool:
         """The other side has said all it will say."""
@@ -194,10 +207,11 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             self.upstream.forget(self)
             return
+        exchange.now_ns = perf_counter_ns()
         if self._until_close and self._in_message and problem is None:
             exchange.answer_complete(())
         else:
-            exchange.upstream_lost(began=self._in_message or self._fed > 0)
+            exchange.upstream_lost(began=self._in_message or self._overhead > 0)
 
     def pause_writing(self) -> None:
         """The upstream reads slower than the client writes."""
@@ -208,19 +222,3 @@ class Connection(asyncio.Protocol):
         """It has caught up."""
         if self.exchange is not None:
             self.exchange.client.resume()
-
-
-def _framing(headers: list[Field], version: str) -> tuple[int | None, bool]:
-    """The announced length, and whether the body is chunked; a coding that we would have to undo is refused."""
-    length: int | None = None
-    chunked = False
-    for key, _, value in headers:
-        if key not in FRAMING:
-            continue
-        if key == b"content-length":
-            length = int(value)
-        elif value.strip().lower() != b"chunked" or version == "1.0" or chunked:
-            raise ValueError("expected no transfer coding but chunked")
-        else:
-            chunked = True
-    return (None if chunked else length), chunked

@@ -27,7 +27,7 @@ def question(head: Head) -> Head | None:
     if not target or rest[:1] not in (b"", b"?", b"/"):
         return None
     asked = Head()
-    asked.headers = head.headers
+    asked.shape, asked.values = head.shape, head.values
     try:
         complete(
             asked, target, head.lower.get(b"x-original-method", head.method), "1.1", TARGET_LIMIT, 1 << 62
@@ -35,7 +35,7 @@ def question(head: Head) -> Head | None:
     except RefusedHeadError:
         return None
     asked.host = head.lower.get(b"x-original-host", head.host)
-    asked.length, asked.chunked = head.length, head.chunked
+    asked.length, asked.chunked, asked.has_body = head.length, head.chunked, head.has_body
     return asked
 
 

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
 
 from router.gateway.answers import FAILURES, PLAIN, STATUS_LINES, answer, failure
 from router.gateway.fields import CHUNKED, CRLF, answer_fields, chunk, last_chunk
-from router.gateway.head import Field, Head
 from router.gateway.observing import Observer
 from router.gateway.sending import Sending
-
-if TYPE_CHECKING:
-    from router.gateway.client import Client
+from router.gateway.shape import Field, Shape
 
 CONTINUE_AFTER_NS = 500_000_000  # for so long the upstream may say itself whether it wants the body
 CONTINUE = 100
@@ -26,36 +22,27 @@ CONTINUE = 100
 class Exchange(Sending):
     """One request on its way to an upstream and back."""
 
-    __slots__ = ("_answer_chunked", "_observer", "_out", "_status", "until_close")
-
-    def __init__(self, client: Client, head: Head) -> None:
-        super().__init__(client, head)
-        self._out: list[bytes] = []
-        self._answer_chunked = self.until_close = False
-        self._observer: Observer | None = None
-        self._status = 0
-
     def flush(self) -> None:
         """Write what this turn has gathered: at most one write to each side."""
-        if self._send and self._connection is not None:
-            octets = b"".join(self._send)
-            self._send.clear()
-            self._connection.transport.write(octets)
-        if self._out:
-            octets = b"".join(self._out)
-            self._out.clear()
-            self.client.write(octets)
+        out, send = self._out, self._send
+        if out:
+            self._out = []
+            self.client.write(b"".join(out))
+        if send and self._connection is not None:
+            self._send = []
+            self._connection.transport.write(b"".join(send))
 
-    def informational(self, status: int, headers: list[Field]) -> None:
+    def informational(self, status: int, shape: Shape, values: tuple[bytes, ...]) -> None:
         """A 1xx answer before the answer: passed on, unless it is a 100 that the client does not wait for."""
         if status == CONTINUE:
             self._continue()
         elif self.head.version == "1.1":
             self._out.append(STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status)
-            answer_fields(self._out, headers)
-            self._out.append(CRLF)
+            self._out += (answer_fields(shape, values)[0], CRLF)
 
-    def answer_head(self, status: int, headers: list[Field], length: int | None, *, bodiless: bool) -> None:
+    def answer_head(
+        self, status: int, shape: Shape, values: tuple[bytes, ...], length: int | None, *, bodiless: bool
+    ) -> None:
         """The head of the upstream's answer, framed anew for the client."""
         ticket, client = self.ticket, self.client
         can_fall_back = status >= 500 and self._replayable and self.request_complete
@@ -67,15 +54,16 @@ class Exchange(Sending):
         self._held.clear()
         self._status = status
         self._deadline = 0
-        self._moved_ns = perf_counter_ns()
-        ticket.first_byte_us = (self._moved_ns - self._begun_ns) // 1000
+        self._moved_ns = self.now_ns
+        ticket.first_byte_us = (self.now_ns - self._begun_ns) // 1000
         if ticket.protocol is not None and not bodiless:
-            self._observer = ticket.observed = Observer(ticket.protocol, headers)
+            self._observer = ticket.observed = Observer(ticket.protocol, shape.fields(values))
         out = self._out
         out.append(STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status)
-        reports, has_date = answer_fields(out, headers)
-        for value in reports:
-            client.gate.reported(ticket, value)
+        lines, has_date = answer_fields(shape, values)
+        out.append(lines)
+        for at in shape.reports:
+            client.gate.reported(ticket, values[at])
         if not has_date:
             out.append(client.plane.date)
         out.append(ticket.answer_headers)
@@ -102,11 +90,10 @@ class Exchange(Sending):
 
     def answer_body(self, data: bytes) -> None:
         """Octets of the answer's body."""
-        ticket, now = self.ticket, perf_counter_ns()
-        gap = (now - self._moved_ns) // 1000
-        if gap > ticket.gap_us:
-            ticket.gap_us = gap
-        self._moved_ns = now
+        ticket, now = self.ticket, self.now_ns
+        if now != self._moved_ns:
+            ticket.gap_us = max(ticket.gap_us, (now - self._moved_ns) // 1000)
+            self._moved_ns = now
         ticket.answer_octets += len(data)
         if self._observer is not None:
             self._observer.feed(data)
@@ -121,7 +108,7 @@ class Exchange(Sending):
             observer.end()
             if observer.failed and self._status < 400:
                 outcome = "stream_error"
-        self._end(outcome, self._status)
+        self._end(outcome, self._status, self.now_ns)
 
     def upstream_lost(self, *, began: bool) -> None:
         """The upstream closed before its answer was whole; ``began`` when octets of it had come."""
@@ -235,14 +222,16 @@ class Exchange(Sending):
             failure(status, code, message, close=close, extra=extra, head_only=bare, shape=shape)
         )
 
-    def _end(self, outcome: str, status: int, *, tell_client: bool = True) -> None:
+    def _end(self, outcome: str, status: int, now_ns: int = 0, *, tell_client: bool = True) -> None:
+        """Over; at the beginning of this turn, or now."""
+        client = self.client
         self.ended = True
-        self.client.plane.open_requests -= 1
+        client.plane.open_requests -= 1
         self._connection = None
         self._held.clear()
         if outcome:
-            latency_us = (perf_counter_ns() - self._begun_ns) // 1000
-            self.client.gate.finished(self.ticket, status, outcome, latency_us)
+            latency_us = ((now_ns or perf_counter_ns()) - self._begun_ns) // 1000
+            client.gate.finished(self.ticket, status, outcome, latency_us)
         if tell_client:
             self.flush()
-            self.client.exchange_ended(self)
+            client.exchange_ended(self)

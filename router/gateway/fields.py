@@ -7,28 +7,11 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
-from router.gateway.head import Field, Head
+from router.gateway.head import Head
+from router.gateway.shape import ANEW, HOP_BY_HOP, OWN, Field, Shape, goes_on
 
-HOP_BY_HOP = frozenset(
-    (
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"transfer-encoding",
-        b"upgrade",
-        b"content-length",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"http2-settings",
-    )
-)
-OWN = b"pointsman"  # with a dash or, for servers that take it for one, an underscore
-OUTCOME_FIELD = b"pointsman-outcome"
-# Written by us in every request, from what the client's said.
-ANEW = HOP_BY_HOP | {b"expect", b"host", b"x-forwarded-for", b"max-forwards"}
 # A client may name any field in Connection; these are what routing and framing stand on, and stay.
 KEPT_THOUGH_NAMED = frozenset((b"host",))
 # What decides about a message before its body must not be changed behind it.
@@ -89,22 +72,19 @@ def request_head(
         lines: those fields, each with its line end.
         length: of a body that the arm has changed; None when it goes as it came.
     """
-    lower = head.lower
-    drop = ANEW | named(head.headers) if b"connection" in lower else ANEW
-    if drops:
-        drop |= drops
-    parts = [head.method, b" ", target, b" HTTP/1.1\r\nHost: ", head.host, CRLF]
-    for key, name, value in head.headers:
-        if key not in drop and not key.startswith(OWN):
-            parts += (name, b": ", value, CRLF)
-    if b"x-forwarded-for" in lower:
-        peer = b", ".join([*(value for key, _, value in head.headers if key == b"x-forwarded-for"), peer])
-    parts += (b"X-Forwarded-For: ", peer, VIA[head.version])
+    shape, more = head.shape, lines
+    if shape.plain and not drops:
+        passed = shape.lines(head.values)
+    else:
+        fields = head.shape.fields(head.values)
+        passed = _lines(fields, ANEW | named(fields) | drops)
+        peer = b", ".join([*(value for key, _, value in fields if key == b"x-forwarded-for"), peer])
+        if b"max-forwards" in head.lower:
+            more = b"Max-Forwards: %b\r\n%b" % (fewer_forwards(head, head.lower[b"max-forwards"]), lines)
     if expects:
-        parts.append(b"Expect: 100-continue\r\n")
-    if b"max-forwards" in lower:
-        parts += (b"Max-Forwards: ", fewer_forwards(head, lower[b"max-forwards"]), CRLF)
-    parts.append(lines)
+        more = b"Expect: 100-continue\r\n" + more
+    parts = [head.method, b" ", target, b" HTTP/1.1\r\nHost: ", head.host, CRLF, passed]
+    parts += (b"X-Forwarded-For: ", peer, VIA[head.version], more)
     if length is not None:
         parts.append(b"Content-Length: %d\r\n\r\n" % length)
     elif head.chunked:
@@ -123,25 +103,29 @@ def fewer_forwards(head: Head, value: bytes) -> bytes:
     return value
 
 
-def answer_fields(out: list[bytes], headers: list[Field]) -> tuple[list[bytes], bool]:
-    """Append what of an answer's fields goes on; the reported outcomes, and whether there was a Date."""
-    reports: list[bytes] = []
-    has_date = named_too = False
-    first = len(out)
-    for key, name, value in headers:
-        if key in HOP_BY_HOP:
-            named_too = named_too or (key == b"connection" and value not in USUAL)
-        elif not key.startswith(OWN):
-            has_date = has_date or key == b"date"
-            out += (name, b": ", value, CRLF)
-        elif key == OUTCOME_FIELD:
-            reports.append(value)
-    if named_too:
-        drop = HOP_BY_HOP | named(headers)
-        kept = [field for field in headers if field[0] not in drop and not field[0].startswith(OWN)]
-        out[first:] = [part for _, name, value in kept for part in (name, b": ", value, CRLF)]
-        has_date = any(key == b"date" for key, _, _ in kept)
-    return reports, has_date
+def answer_fields(shape: Shape, values: tuple[bytes, ...]) -> tuple[bytes, bool]:
+    """What of an answer's fields goes on, and whether a Date does."""
+    for at in shape.connections:
+        if values[at] not in USUAL:
+            fields = shape.fields(values)
+            stopped = HOP_BY_HOP | named(fields)
+            return _lines(fields, stopped), shape.has_date and b"date" not in stopped
+    return shape.lines(values), shape.has_date
+
+
+def _lines(fields: list[Field], stopped: Set[bytes]) -> bytes:
+    return b"".join(b"%b: %b\r\n" % (name, value) for key, name, value in fields if goes_on(key, stopped))
+
+
+def is_chunked(codings: list[bytes], version: str) -> bool:
+    """Whether an answer's body comes in chunks, by its Transfer-Encoding fields.
+
+    Raises:
+        ValueError: it comes in a coding that we would have to undo.
+    """
+    if version == "1.0" or [coding.strip().lower() for coding in codings] != [b"chunked"]:
+        raise ValueError("expected no transfer coding but chunked")
+    return True
 
 
 def chunk(data: bytes) -> bytes:

@@ -7,7 +7,11 @@ the rule it holds; whatever conflicts is refused, never repaired.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
+
+from router.gateway.shape import REQUEST_SHAPES, Shape
 
 # RFC 9110 section 7.2 with RFC 3986 section 3.2.2: a name, an IPv4 address or a bracketed IPv6 one, then a port.
 HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]{0,5})?")
@@ -17,11 +21,11 @@ LENGTH_DIGITS = 19
 # RFC 3986 section 3.3; servers decode before they resolve, so the encoded dots count too.
 DOT_SEGMENT = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 UPGRADES = frozenset((b"websocket",))  # a client that asks for these cannot go on with HTTP/1.1
+NEVER_SERVED = frozenset((b"CONNECT", b"TRACE"))
 METHOD_LIMIT = 32
+NO_FIELDS = REQUEST_SHAPES[()]
+NOTHING: Mapping[bytes, bytes] = MappingProxyType({})
 KNOWN = 128  # hosts and targets whose check is remembered: clients ask for the same ones again
-
-
-Field = tuple[bytes, bytes, bytes]
 
 
 class RefusedHeadError(Exception):
@@ -39,48 +43,32 @@ class Head:
 
     Attributes:
         target: as it is forwarded, in origin form (or ``*``).
-        headers: (lower-cased name, name, value) of each field, in their order and spelling.
+        shape: the names of its fields, with their ``values``.
         lower: the first value of each field by lower-cased name.
         length: the announced length; None when none is.
+        has_body: whether octets follow the head.
     """
 
-    __slots__ = (
-        "chunked",
-        "expects",
-        "headers",
-        "host",
-        "keep_alive",
-        "length",
-        "lower",
-        "method",
-        "path",
-        "query",
-        "target",
-        "version",
-    )
-
-    def __init__(self) -> None:
-        self.method = b""
-        self.target = b""
-        self.path = b""
-        self.query = b""
-        self.host = b""
-        self.headers: list[Field] = []
-        self.lower: dict[bytes, bytes] = {}
-        self.version = "1.1"
-        self.keep_alive = True
-        self.length: int | None = None
-        self.chunked = False
-        self.expects = False
-
-    @property
-    def has_body(self) -> bool:
-        """Whether octets follow the head."""
-        return self.chunked or bool(self.length)
+    method: bytes = b""
+    target: bytes = b""
+    path: bytes = b""
+    query: bytes = b""
+    host: bytes = b""
+    shape: Shape = NO_FIELDS
+    values: tuple[bytes, ...] = ()
+    lower: Mapping[bytes, bytes] = NOTHING
+    version: str = "1.1"
+    keep_alive: bool = True
+    length: int | None = None
+    chunked: bool = False
+    has_body: bool = False
+    expects: bool = False
 
     def octets(self, target: bytes) -> int:
         """About how long the head was."""
-        return len(target) + sum(len(name) + len(value) + 4 for _, name, value in self.headers)
+        return len(target) + sum(
+            len(key) + len(value) + 4 for key, value in zip(self.shape.keys, self.values, strict=True)
+        )
 
 
 def complete(
@@ -98,30 +86,31 @@ def complete(
         raise RefusedHeadError(414, "target_too_long", f"expected a target of at most {target_limit} octets")
     if len(method) > METHOD_LIMIT:
         raise RefusedHeadError(501, "method", f"expected a method of at most {METHOD_LIMIT} octets")
-    lower = {key: value for key, _, value in head.headers}
-    if len(lower) != len(head.headers):
-        lower = _first_values(head.headers)
-    head.lower = lower
+    shape = head.shape
+    lower = head.lower = (
+        _first_values(head) if shape.repeated else dict(zip(shape.keys, head.values, strict=True))
+    )
     _host(head, lower)
-    _target(head, target)
-    _framing(head, lower, body_limit)
-    if version == "1.1":
-        if b"expect" in lower:
-            if lower[b"expect"].lower() != b"100-continue":
-                raise RefusedHeadError(417, "expectation", "expected 'Expect: 100-continue' or none")
-            head.expects = True
-        if b"upgrade" in lower:
-            _upgrade(lower)
+    parts = None if method in NEVER_SERVED else _split(target)
+    if parts is None:
+        _other_target(head, target)
+    else:
+        head.target = target
+        head.path, head.query = parts
+    if b"content-length" in lower or b"transfer-encoding" in lower:
+        _framing(head, lower, body_limit)
+    if version == "1.1" and (b"expect" in lower or b"upgrade" in lower):
+        _wishes(head, lower)
 
 
 # Fields that may stand once only: two of them are two readings of one message.
 ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 
 
-def _first_values(headers: list[Field]) -> dict[bytes, bytes]:
+def _first_values(head: Head) -> dict[bytes, bytes]:
     """The first value of each field, where some field stands twice."""
     lower: dict[bytes, bytes] = {}
-    for key, _, value in headers:
+    for key, value in zip(head.shape.keys, head.values, strict=True):
         if key not in lower:
             lower[key] = value
         elif key in ONCE:
@@ -129,8 +118,14 @@ def _first_values(headers: list[Field]) -> dict[bytes, bytes]:
     return lower
 
 
-def _upgrade(lower: dict[bytes, bytes]) -> None:
-    """RFC 9110 section 7.8: an upgrade may be ignored, and is, unless the client can do nothing else."""
+def _wishes(head: Head, lower: Mapping[bytes, bytes]) -> None:
+    """RFC 9110 sections 10.1.1 and 7.8: an upgrade may be ignored, and is, unless the client can do nothing else."""
+    if b"expect" in lower:
+        if lower[b"expect"].lower() != b"100-continue":
+            raise RefusedHeadError(417, "expectation", "expected 'Expect: 100-continue' or none")
+        head.expects = True
+    if b"upgrade" not in lower:
+        return
     asked = {part.strip().lower() for part in lower[b"upgrade"].split(b",")}
     if asked & UPGRADES and b"upgrade" in lower.get(b"connection", b"").lower():
         raise RefusedHeadError(
@@ -157,7 +152,7 @@ def _split(target: bytes) -> tuple[bytes, bytes] | None:
     return path, query
 
 
-def _host(head: Head, lower: dict[bytes, bytes]) -> None:
+def _host(head: Head, lower: Mapping[bytes, bytes]) -> None:
     """RFC 9112 section 3.2: a missing, repeated or invalid Host is answered 400."""
     host = lower.get(b"host")
     if host is None:
@@ -169,24 +164,20 @@ def _host(head: Head, lower: dict[bytes, bytes]) -> None:
     head.host = host
 
 
-def _target(head: Head, target: bytes) -> None:
-    """RFC 9112 section 3.2: origin form, absolute form, or ``*`` for OPTIONS; never a tunnel."""
+def _other_target(head: Head, target: bytes) -> None:
+    """RFC 9112 section 3.2: what is not in origin form is in absolute form, or ``*`` for OPTIONS; never a tunnel."""
     if head.method == b"CONNECT":
         raise RefusedHeadError(400, "target", "this gateway opens no tunnels")
     if head.method == b"TRACE":
         raise RefusedHeadError(
             501, "method", "TRACE would show the client what others wrote into its request"
         )
-    parts = _split(target)
-    if parts is None:
-        if target == b"*" and head.method == b"OPTIONS":
-            head.target = head.path = target
-            return
+    if target != b"*" or head.method != b"OPTIONS":
         target = _absolute(head, target)
-        if target == b"*":
-            head.target = head.path = target
-            return
-        parts = _split(target)
+    if target == b"*":
+        head.target = head.path = target
+        return
+    parts = _split(target)
     if parts is None:
         raise RefusedHeadError(400, "target", "expected a target of visible ASCII without fragment")
     head.target = target
@@ -202,13 +193,12 @@ def _absolute(head: Head, target: bytes) -> bytes:
     if not authority or not _is_host(authority):
         raise RefusedHeadError(400, "target", "expected a host in the absolute target")
     head.host = authority
-    head.headers = [(key, name, authority if key == b"host" else value) for key, name, value in head.headers]
     if not rest and head.method == b"OPTIONS":
         return b"*"  # section 3.2.4
     return rest if rest[:1] == b"/" else b"/" + rest
 
 
-def _framing(head: Head, lower: dict[bytes, bytes], body_limit: int) -> None:
+def _framing(head: Head, lower: Mapping[bytes, bytes], body_limit: int) -> None:
     """RFC 9112 section 6.1: one framing. Both, or a coding other than chunked, is refused."""
     coding, length = lower.get(b"transfer-encoding"), lower.get(b"content-length")
     if coding is not None:
@@ -218,10 +208,11 @@ def _framing(head: Head, lower: dict[bytes, bytes], body_limit: int) -> None:
             raise RefusedHeadError(400, "framing", "expected no Transfer-Encoding in HTTP/1.0")
         if coding.lower() != b"chunked":
             raise RefusedHeadError(501, "framing", "expected Transfer-Encoding: chunked")
-        head.chunked = True
+        head.chunked = head.has_body = True
     elif length is not None:
         if not length.isdigit() or len(length) > LENGTH_DIGITS:
             raise RefusedHeadError(400, "framing", "expected a whole number as Content-Length")
         head.length = int(length)
         if head.length > body_limit:
             raise RefusedHeadError(413, "body_too_long", f"expected a body of at most {body_limit} octets")
+        head.has_body = head.length > 0

@@ -11,7 +11,8 @@ does for model servers).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -42,11 +43,13 @@ class HeadLike(Protocol):
         """Whether the body comes in chunks."""
 
 
-class NeedsBody:
+class NeedsBody(Enum):
     """The answer that only the body can give the unit."""
 
+    NEEDS_BODY = "needs_body"
 
-NEEDS_BODY = NeedsBody()
+
+NEEDS_BODY: Final = NeedsBody.NEEDS_BODY
 
 
 class Identifier:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from router.gateway.head import Field
+from router.gateway.shape import Field
 from router.protocols import Protocol
 
 READ_MOST = 65_536  # octets of a JSON answer, or of one event

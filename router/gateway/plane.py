@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from time import perf_counter_ns
 
 from router.gateway.answers import date_line
 from router.gateway.client import Client
@@ -29,10 +30,10 @@ class Plane:
 
     def tick(self) -> None:
         """Look at every deadline; called some ten times a second instead of a timer per request."""
-        now = self.loop.time()
+        now_ns = perf_counter_ns()
         self.date = date_line(time.time())
         for client in tuple(self.clients):
-            client.tick(now)
+            client.tick(now_ns)
 
     def drain(self) -> None:
         """No further requests: idle connections close, the others after their answer."""

@@ -6,25 +6,30 @@ from the head: a field behind the body must never become one that routing has be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import httptools
 
-from router.gateway.head import Field, Head, RefusedHeadError, complete
+from router.gateway.head import Head, RefusedHeadError, complete
 from router.gateway.ports import Limits
+from router.gateway.shape import REQUEST_SHAPES, Field, fields_of
 
 OVERHEAD_LIMIT = 65_536  # octets between two pieces of a chunked body: sizes, extensions, trailers
 
 
-class Request:
+class Request(Head):
     """A request that the parser has begun: its head, and what of its body nobody has taken yet."""
 
-    __slots__ = ("body", "complete", "head", "refusal", "trailers")
+    refusal: RefusedHeadError | None = None
+    body: list[bytes] | None = None
+    trailers: Sequence[Field] = ()
+    complete: bool = False
 
-    def __init__(self, head: Head, refusal: RefusedHeadError | None = None) -> None:
-        self.head = head
-        self.refusal = refusal
-        self.body: list[bytes] = []
-        self.trailers: list[Field] = []
-        self.complete = False
+    def keep(self, data: bytes) -> None:
+        """Keep octets of the body for when the request is served."""
+        if self.body is None:
+            self.body = []
+        self.body.append(data)
 
 
 class RequestReader:
@@ -36,9 +41,9 @@ class RequestReader:
         self.in_head = False
         self.reading: Request | None = None  # the request whose body the parser is in
         self._parser = httptools.HttpRequestParser(self)
-        self._headers: list[Field] = []
+        self._fields: list[bytes] = []  # name, value, name, value
         self._target = b""
-        self._last: Head | None = None
+        self._last: Request | None = None
         self._fed = 0
         self._overhead = 0
         self._body_octets = 0
@@ -63,7 +68,7 @@ class RequestReader:
         """Octets from the client."""
         if self.reading is None:
             self._fed += len(data)
-        elif self.reading.head.chunked:
+        elif self.reading.chunked:
             self._overhead += len(data)
         try:
             self._parser.feed_data(data)
@@ -100,7 +105,7 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._headers = []
+        self._fields = []
         self._target = b""
         self.in_head = True
 
@@ -114,46 +119,48 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or behind a chunked body."""
-        self._headers.append((name.lower(), name, value))
+        self._fields += (name, value)
 
     def on_headers_complete(self) -> None:
         """A head is whole: check it."""
         self.in_head = False
-        limits, parser, head = self.limits, self._parser, Head()
-        head.headers, self._headers = self._headers, []  # what follows are trailers
-        if len(head.headers) > limits.fields:
+        limits, parser, request = self.limits, self._parser, Request()
+        fields, self._fields = self._fields, []  # what follows are trailers
+        request.shape = REQUEST_SHAPES[tuple(fields[::2])]
+        request.values = tuple(fields[1::2])
+        if len(request.values) > limits.fields:
             raise _too_many(limits)
-        if self._fed > limits.head and head.octets(self._target) > limits.head:
+        if self._fed > limits.head and request.octets(self._target) > limits.head:
             raise _too_long(limits)
-        complete(
-            head, self._target, parser.get_method(), parser.get_http_version(), limits.target, limits.body
-        )
-        head.keep_alive = parser.should_keep_alive()
+        method, version = parser.get_method(), parser.get_http_version()
+        complete(request, self._target, method, version, limits.target, limits.body)
+        request.keep_alive = parser.should_keep_alive()
         self._fed = self._overhead = self._body_octets = 0
-        self._last = head
-        self.reading = Request(head)
-        self.began(self.reading)
+        self.reading = self._last = request
+        self.began(request)
 
     def on_body(self, data: bytes) -> None:
         """Octets of a body."""
-        self._overhead = 0
-        self._body_octets += len(data)
-        if self._body_octets > self.limits.body:
-            raise RefusedHeadError(
-                413, "body_too_long", f"expected a body of at most {self.limits.body} octets"
-            )
-        if self.reading is not None:
-            self.piece(self.reading, data)
+        request = self.reading
+        if request is None:
+            return
+        if request.chunked:  # any other has said how long it will be
+            self._overhead = 0
+            self._body_octets += len(data)
+            if self._body_octets > self.limits.body:
+                expected = f"expected a body of at most {self.limits.body} octets"
+                raise RefusedHeadError(413, "body_too_long", expected)
+        self.piece(request, data)
 
     def on_message_complete(self) -> None:
         """A request is whole."""
         request, self.reading = self.reading, None
         if request is not None:
             request.complete = True
-            if self._headers:
-                if len(self._headers) > self.limits.fields:
+            if self._fields:
+                request.trailers, self._fields = fields_of(self._fields), []
+                if len(request.trailers) > self.limits.fields:
                     raise _too_many(self.limits)
-                request.trailers, self._headers = self._headers, []
             self.whole(request)
 
 

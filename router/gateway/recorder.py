@@ -132,8 +132,9 @@ class Recorder:
         if block is None:
             return None
         rows = block.requests
+        number = len(rows)
         rows.append(unit, time - block.base, where, 0)
-        return block, len(rows.unit) - 1
+        return block, number
 
     def ended(
         self,
@@ -147,7 +148,7 @@ class Recorder:
         """The request behind an exposure has ended, with these facts."""
         block, index = place
         rows = block.requests
-        latency = min(latency_us, LATENCY_MAX_US)
+        latency = latency_us if latency_us < LATENCY_MAX_US else LATENCY_MAX_US
         if not block.sent:
             rows.where[index] |= (facts | OUTCOME) << FACTS_SHIFT
             rows.latency[index] = latency

@@ -16,15 +16,16 @@ from time import monotonic
 
 from router.assignment import Reason
 from router.decision_id import Signer
-from router.events import EXPOSURE, SLOW, key_digest, pack_where, to_fixed
+from router.events import SLOW, key_digest, to_fixed
 from router.gateway import deciding
 from router.gateway.arm import ArmRoute
+from router.gateway.assigned import Assigned
 from router.gateway.counters import Row
 from router.gateway.facts import facts, measured, observed, timed
 from router.gateway.head import Head
-from router.gateway.identify import NeedsBody
+from router.gateway.identify import NEEDS_BODY
 from router.gateway.pages import PATHS
-from router.gateway.recorder import Recorder
+from router.gateway.recorder import Recorder, RunBuffer
 from router.gateway.snapshot import CompiledRoute, RoutedHead, Snapshot
 from router.gateway.ticket import Refusal, Ticket
 
@@ -58,7 +59,7 @@ class Gate:
         self.snapshot: Snapshot | None = None
         self.pages: Callable[[bytes], tuple[int, bytes, bytes] | None] = lambda path: None
         self._recorder = recorder
-        self._sign = signer.sign
+        self._signer = signer
         self._digest = digest
         self._hold_limit = hold_limit
         self._clock = clock
@@ -110,15 +111,18 @@ class Gate:
         ticket.route = route
         ticket.first_byte_ms = route.first_byte_ms
         ticket.total_ms = route.total_ms
+        ticket.retries = route.flag.retries
         if route.experiment is None:
             ticket.reason = Reason.NO_EXPERIMENT if route.flag.enabled else Reason.DISABLED
             route.reasons[ticket.reason].n += 1
-            self._send(ticket, route, route.default, head)
+            ticket.arm = route.default
+            route.default.standing.budget.requests += 1
+            _serve_by(ticket, route, route.default, head)
             return ticket
         self._request += 1
         ticket.request = self._request
         unit = route.identify.find(head, body, ticket.request, self._hold_limit)
-        if isinstance(unit, NeedsBody):
+        if unit is NEEDS_BODY:
             ticket.needs_body = self._hold_limit
             return ticket
         if unit is None and route.identify.on_missing != "control":
@@ -140,39 +144,44 @@ class Gate:
         return minted.encode()
 
     def _assign(self, ticket: Ticket, route: CompiledRoute, unit: bytes | None, head: RoutedHead) -> None:
-        assignment = route.assign(unit)
-        ticket.reason = assignment.reason
-        route.reasons[assignment.reason].n += 1
-        arm = route.arms[assignment.arm]
-        index = assignment.arm_index
-        enrolled = index >= 0
+        number, bucket = route.find(unit)
+        assigned = route.assigned[number]
+        assigned.tally.n += 1
+        ticket.arm = arm = assigned.arm
+        ticket.reason = assigned.reason
+        ticket.arm_index = assigned.index
         ticket.time = now = self._clock()
-        if unit is not None and (enrolled or arm.headers):
+        if unit is not None and (assigned.enrolled or arm.headers):
             ticket.unit = self._digest(unit)
-        flag = route.flag
-        if enrolled and route.experiment is not None:
-            ticket.arm_index = index
-            buffer = ticket.buffer = self._recorder.buffer(route.experiment.run, route.epoch)
-            buffer.in_flight += 1
-            where = pack_where(assignment.bucket or 0, index, EXPOSURE)
-            place = self._recorder.exposed(buffer, flag.revision, ticket.unit, now, where, index > 0)
-            ticket.place = place
-            if route.attributes is not None and place is not None:
-                place[0].requests.describe(place[1], *route.attributes.read(head))
+        if bucket is not None and assigned.enrolled:
+            self._expose(ticket, route, assigned.where | bucket, head)
         if arm.headers:
-            decision = self._sign(
-                route.run, route.epoch, flag.revision, index, enrolled, ticket.unit, now, ticket.request
-            )
-            ticket.answer_headers += arm.headers + decision + b"\r\n"
-        self._send(ticket, route, arm, head)
-
-    @staticmethod
-    def _send(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedHead) -> None:
-        ticket.arm = arm
-        ticket.protocol = route.protocol
-        ticket.retries = route.flag.retries
+            sign = assigned.sign or self._signing(route, assigned)
+            ticket.answer_headers += arm.headers + sign(ticket.unit, now, ticket.request) + b"\r\n"
         arm.standing.budget.requests += 1
         _serve_by(ticket, route, arm, head)
+
+    def _expose(self, ticket: Ticket, route: CompiledRoute, where: int, head: RoutedHead) -> None:
+        """Write down that the unit was assigned its arm."""
+        buffer = ticket.buffer = route.buffer or self._buffer(route)
+        buffer.in_flight += 1
+        ticket.place = place = self._recorder.exposed(
+            buffer, route.revision, ticket.unit, ticket.time, where, ticket.arm_index > 0
+        )
+        if route.attributes is not None and place is not None:
+            place[0].requests.describe(place[1], *route.attributes.read(head))
+
+    def _buffer(self, route: CompiledRoute) -> RunBuffer:
+        """The buffer of the route's run, which it keeps from here on."""
+        buffer = route.buffer = self._recorder.buffer(route.run.decode(), route.epoch)
+        return buffer
+
+    def _signing(self, route: CompiledRoute, assigned: Assigned) -> Callable[[int, int, int], bytes]:
+        """What signs for this assignment from here on."""
+        sign = assigned.sign = self._signer.prepared(
+            route.run, route.epoch, route.revision, assigned.index, assigned.enrolled
+        )
+        return sign
 
     def again(self, ticket: Ticket, head: RoutedHead, outcome: str, *, replayable: bool) -> bool:
         """An attempt gave no answer: whether to make another, by what the ticket says from now on.
@@ -215,7 +224,6 @@ class Gate:
         arm, route = ticket.arm, ticket.route
         if arm is None or route is None:
             return
-        aborted = outcome == "client_abort"
         found = facts(ticket, arm, status, outcome)
         slow = route.slow_us is not None and latency_us > route.slow_us
         if slow:
@@ -229,8 +237,9 @@ class Gate:
             return
         buffer.in_flight -= 1
         # Of a request that its client gave up nothing is known but that it was slow already.
-        if ticket.place is not None and (slow or not aborted):
-            self._recorder.ended(buffer, ticket.place, found, latency_us, self._clock(), ticket.arm_index > 0)
+        if ticket.place is not None and (slow or outcome != "client_abort"):
+            now = ticket.time + latency_us // 1000
+            self._recorder.ended(buffer, ticket.place, found, latency_us, now, ticket.arm_index > 0)
         if route.measures and outcome == "ok" and not ticket.failed:
             for name, value in measured(ticket):
                 if name in route.measures:
@@ -274,6 +283,7 @@ def _serve_by(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedH
     ticket.served = arm
     ticket.upstream = arm.upstream
     ticket.edit = arm.edit
+    ticket.protocol = route.protocol
     ticket.target = head.target if arm.base is None else arm.base + head.target[len(route.prefix) :]
     breaker = arm.standing.breaker
     ticket.blocked = breaker.failures > 0 and not breaker.allows(monotonic())

@@ -7,12 +7,14 @@ set values in it; and a small one is kept until the answer begins, so that it ca
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from router.gateway.fields import chunk, last_chunk, request_head
-from router.gateway.head import Field, Head
-from router.gateway.observing import BINARY_LENGTH
+from router.gateway.head import Head
+from router.gateway.observing import BINARY_LENGTH, Observer
+from router.gateway.shape import Field
 
 if TYPE_CHECKING:
     from router.gateway.client import Client
@@ -23,36 +25,48 @@ REPLAY_MOST = 65_536  # octets of a request body kept for a repetition
 
 
 class Sending:
-    """A request on its way to an upstream."""
+    """A request on its way to an upstream.
 
-    __slots__ = (
-        "_asked_continue", "_begun_ns", "_connection", "_deadline", "_dialing", "_fresh", "_held",
-        "_held_octets", "_hold_most", "_moved_ns", "_replayable", "_send", "_total_deadline", "_trailers",
-        "_wants_continue", "answered", "client", "ended", "head", "request_complete", "request_sent", "ticket",
-    )  # fmt: skip
+    Attributes:
+        now_ns: when the turn of the loop began that something of this exchange last came in; by the clock of
+            ``perf_counter_ns``, since the loop's own one has whole milliseconds.
+        answered: the head of an answer has left.
+        until_close: only the end of the connection ends the answer.
+    """
+
+    ticket: Any = None
+    ended: bool = False
+    answered: bool = False
+    until_close: bool = False
+    request_complete: bool = False
+    request_sent: bool = False
+    _deadline: int = 0  # ns; 0 for none, as the next
+    _total_deadline: int = 0
+    _connection: Connection | None = None
+    _dialing: asyncio.Task[None] | None = None
+    _fresh: bool = False
+    _held_octets: int = 0
+    _hold_most: int = 0  # octets that are held before anything is done; 0 when none are
+    _replayable: bool = True
+    _trailers: Sequence[Field] = ()
+    _wants_continue: bool = False
+    _asked_continue: int = 0
+    _answer_chunked: bool = False
+    _observer: Observer | None = None
+    _status: int = 0
 
     def __init__(self, client: Client, head: Head) -> None:
         client.plane.open_requests += 1
         self.client = client
         self.head = head
-        self.ticket: Any = None
-        self.ended = False
-        self.answered = False  # the head of an answer has left
-        self.request_complete = not head.has_body
-        self.request_sent = False
-        self._begun_ns = self._moved_ns = perf_counter_ns()  # the loop's own clock has whole milliseconds
-        self._deadline = self._total_deadline = 0  # ns; 0 for none
-        self._connection: Connection | None = None
-        self._dialing: asyncio.Task[None] | None = None
-        self._fresh = False
+        self.now_ns = self._begun_ns = self._moved_ns = client.now_ns
         self._held: list[bytes] = []
-        self._held_octets = 0
-        self._hold_most = 0  # octets that are held before anything is done; 0 when none are
-        self._replayable = True
-        self._trailers: list[Field] = []
-        self._wants_continue = head.expects and head.has_body
-        self._asked_continue = 0
         self._send: list[bytes] = []
+        self._out: list[bytes] = []
+        if head.has_body:
+            self._wants_continue = head.expects
+        else:
+            self.request_complete = True
 
     def refuse(self, status: int, code: str, message: str) -> None:
         """The gate does not pass this request on."""
@@ -106,7 +120,7 @@ class Sending:
             return
         if ticket.edit is not None and ticket.edit.changes_body and self.head.has_body and not self._whole():
             return
-        connection = None if self._fresh else ticket.upstream.take()
+        connection = None if self._fresh else ticket.upstream.take(self._moved_ns)
         if connection is None:
             self._dial()
         else:
@@ -134,14 +148,16 @@ class Sending:
         if self.ended:
             return
         self._wants_continue = False
-        self._moved_ns = perf_counter_ns()
-        if self._hold_most:
+        self._moved_ns = self.client.now_ns
+        if self._hold_most or self._replayable or self._connection is None:
             self._held.append(data)
             self._held_octets += len(data)
-            if self._held_octets > self._hold_most:
-                self._held_too_much()
-            return
-        self._keep(data)
+            if self._hold_most:
+                if self._held_octets > self._hold_most:
+                    self._held_too_much()
+                return
+            if self._held_octets > REPLAY_MOST:
+                self._kept_enough()
         if self._connection is not None:
             self._send.append(chunk(data) if self.head.chunked else data)
 
@@ -152,20 +168,15 @@ class Sending:
             self._hold_most = 0
             self.fail("not_set")
 
-    def _keep(self, data: bytes) -> None:
-        """Keep a small body for a repetition, and any body until there is a connection."""
-        if self._connection is not None and not self._replayable:
-            return
-        self._held.append(data)
-        self._held_octets += len(data)
-        if self._held_octets > REPLAY_MOST:
-            self._replayable = False
-            if self._connection is not None:
-                self._held.clear()
-            else:
-                self.client.pause()
+    def _kept_enough(self) -> None:
+        """A small body is kept for a repetition, and any body until there is a connection; no more of it for now."""
+        self._replayable = False
+        if self._connection is not None:
+            self._held.clear()
+        else:
+            self.client.pause()
 
-    def body_complete(self, trailers: list[Field]) -> None:
+    def body_complete(self, trailers: Sequence[Field]) -> None:
         """The request is whole."""
         self.request_complete = True
         if self.ended:
@@ -230,7 +241,8 @@ class Sending:
         if self._held_octets > REPLAY_MOST:
             self._replayable = False
             self._held = []
-        self.client.resume()
+        if self.client.paused:
+            self.client.resume()
 
     def _send_edited(self) -> None:
         """The request with what its arm sets."""

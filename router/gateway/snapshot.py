@@ -19,14 +19,17 @@ from router.assignment import CompiledFlag, Reason
 from router.errors import Problem, SpecError
 from router.flag import Arm, Flag
 from router.gateway.arm import ArmRoute, Standing
+from router.gateway.assigned import Assigned
 from router.gateway.attributes import AttributeReader
 from router.gateway.counters import Row
 from router.gateway.identify import HeadLike, Identifier
 from router.gateway.probes import address_of
+from router.gateway.recorder import RunBuffer
 from router.protocols import ROWS as PROTOCOLS
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
 SAFE = re.compile(r"[!-~]{1,200}")
+FOUND_MOST, PATH_OCTETS = 1024, 256  # paths whose route is remembered
 ANY = b""  # the cell of routes that match every first segment; no segment is looked up under this name
 
 
@@ -51,15 +54,22 @@ class RoutedHead(HeadLike, Protocol):
 
 
 class CompiledRoute:
-    """A flag, ready for requests."""
+    """A flag, ready for requests.
+
+    Attributes:
+        find: the number of a unit's assignment in ``assigned``, and its bucket.
+        buffer: where the run's events wait; None until there is one.
+    """
 
     __slots__ = (
         "arms",
-        "assign",
+        "assigned",
         "attributes",
+        "buffer",
         "default",
         "epoch",
         "experiment",
+        "find",
         "first_byte_ms",
         "flag",
         "headers",
@@ -69,6 +79,7 @@ class CompiledRoute:
         "prefix_slash",
         "protocol",
         "reasons",
+        "revision",
         "run",
         "slow_us",
         "total_ms",
@@ -77,8 +88,10 @@ class CompiledRoute:
     def __init__(self, flag: Flag, compiler: Compiler) -> None:
         _check_names(flag)
         self.flag = flag
+        self.revision = flag.revision
         compiled = CompiledFlag(flag)
-        self.assign = compiled.assign
+        self.find = compiled.find
+        self.buffer: RunBuffer | None = None
         self.experiment = compiled.experiment
         self.run = self.experiment.run.encode() if self.experiment else b""
         self.epoch = self.experiment.epoch if self.experiment else 0
@@ -110,6 +123,10 @@ class CompiledRoute:
             reason: compiler.row.tally("pointsman_assignments", route=flag.route, reason=reason.value)
             for reason in Reason
         }
+        self.assigned = [
+            Assigned(assignment, self.arms[assignment.arm], self.reasons[assignment.reason])
+            for assignment in compiled.assignments
+        ]
 
     def takes(self, head: RoutedHead) -> bool:
         """Whether a request is this route's, by path and header fields."""
@@ -174,7 +191,7 @@ Table = dict[bytes, Cell]
 class Snapshot:
     """The routes of one moment; never changed."""
 
-    __slots__ = ("_any", "_hosts", "routes", "store_id")
+    __slots__ = ("_any", "_found", "_hosts", "routes", "store_id")
 
     def __init__(self, routes: Mapping[str, CompiledRoute], store_id: str) -> None:
         self.routes = dict(routes)
@@ -183,6 +200,8 @@ class Snapshot:
         self._any = _table([route for route in matching if _host(route) is None])
         hosts = {host for route in matching if (host := _host(route)) is not None}
         self._hosts = {host: _table([r for r in matching if _host(r) in (None, host)]) for host in hosts}
+        # Of the paths that were asked for, where the path alone decides.
+        self._found: dict[bytes, CompiledRoute] = {}
 
     def changed(self, compiled: Mapping[str, CompiledRoute], gone: Iterable[str], store_id: str) -> Snapshot:
         """A new snapshot with these routes changed and those gone."""
@@ -192,15 +211,27 @@ class Snapshot:
 
     def find(self, head: RoutedHead) -> CompiledRoute | None:
         """The route of a request."""
+        return self._found.get(head.path) or self._look(head)
+
+    def _look(self, head: RoutedHead) -> CompiledRoute | None:
         table = self._any
         if self._hosts:
             host = head.host.lower()
             table = self._hosts.get(host) or self._hosts.get(_without_port(host)) or table
         segment = head.path[1:].partition(b"/")[0]
-        for route in table.get(segment) or table.get(ANY, ()):
+        cell = table.get(segment) or table.get(ANY, ())
+        for route in cell:
             if route.takes(head):
+                if not self._hosts and not any(one.headers for one in cell):
+                    self._remember(head.path, route)
                 return route
         return None
+
+    def _remember(self, path: bytes, route: CompiledRoute) -> None:
+        if len(path) <= PATH_OCTETS:
+            if len(self._found) >= FOUND_MOST:
+                self._found.clear()
+            self._found[path] = route
 
     def running(self) -> list[tuple[str, int, int]]:
         """Run, epoch and revision of each running experiment."""

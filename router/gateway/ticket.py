@@ -15,7 +15,7 @@ Refusal = tuple[int, str, str]
 
 
 class Ticket:
-    """A request's way.
+    """A request's way. What stands here as of the class is not written for each request.
 
     Attributes:
         arm: the assigned one; what goes wrong counts against it, whoever answered.
@@ -25,33 +25,31 @@ class Ticket:
         attempts: arm and outcome of each attempt that gave no answer; None when the first one did.
     """
 
-    __slots__ = (
-        "answer_headers", "answer_octets", "arm", "arm_index", "attempts", "blocked", "buffer", "edit", "failed",
-        "first_byte_ms", "first_byte_us", "gap_us", "needs_body", "observed", "place", "protocol", "reason", "refusal", "reply",
-        "request", "retries", "route", "served", "target", "time", "total_ms", "unit", "upstream",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.needs_body = 0
-        self.refusal: Refusal | None = None
-        self.reply: tuple[bytes, bytes] | None = None
-        self.reason: Reason | None = None
-        self.upstream: Any = None
-        self.target = b""
-        self.edit: Edit | None = None
-        self.protocol: Protocol | None = None
-        self.answer_headers = b""
-        self.blocked = False
-        self.first_byte_ms = self.total_ms = 0
-        self.first_byte_us = self.gap_us = self.answer_octets = 0
-        self.observed: Any = None
-        self.route: CompiledRoute | None = None
-        self.arm: ArmRoute | None = None
-        self.served: ArmRoute | None = None
-        self.failed = ""
-        self.attempts: list[str] | None = None
-        self.retries = 0
-        self.arm_index = -1
-        self.buffer: RunBuffer | None = None
-        self.place: tuple[Block, int] | None = None
-        self.unit = self.time = self.request = 0
+    needs_body: int = 0
+    refusal: Refusal | None = None
+    reply: tuple[bytes, bytes] | None = None
+    reason: Reason | None = None
+    upstream: Any = None
+    target: bytes = b""
+    edit: Edit | None = None
+    protocol: Protocol | None = None
+    answer_headers: bytes = b""
+    blocked: bool = False
+    first_byte_ms: int = 0
+    total_ms: int = 0
+    first_byte_us: int = 0
+    gap_us: int = 0
+    answer_octets: int = 0
+    observed: Any = None
+    route: CompiledRoute | None = None
+    arm: ArmRoute | None = None
+    served: ArmRoute | None = None
+    failed: str = ""
+    attempts: list[str] | None = None
+    retries: int = 0
+    arm_index: int = -1
+    buffer: RunBuffer | None = None
+    place: tuple[Block, int] | None = None
+    unit: int = 0
+    time: int = 0
+    request: int = 0

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 
 from router.address import Address
 from router.gateway.connection import Connection
 from router.gateway.ports import Counts
 
-IDLE_S = 30.0
+IDLE_NS = 30_000_000_000
 IDLE_MOST = 256
 
 
@@ -29,23 +28,23 @@ class Upstream:
         self.closed = False
         self._idle: list[Connection] = []
 
-    def take(self) -> Connection | None:
+    def take(self, now_ns: int) -> Connection | None:
         """The connection used last, if one is idle."""
         while self._idle:
             connection = self._idle.pop()
-            if not connection.transport.is_closing() and time.monotonic() - connection.idle_since < IDLE_S:
+            if now_ns - connection.idle_since < IDLE_NS and not connection.transport.is_closing():
                 self.counts.reused += 1
                 return connection
             connection.transport.abort()
         return None
 
-    def give(self, connection: Connection) -> None:
+    def give(self, connection: Connection, now_ns: int) -> None:
         """Take back a connection whose answer was whole."""
         if self.closed or len(self._idle) >= IDLE_MOST or connection.transport.is_closing():
             connection.transport.close()
             return
         connection.resume()
-        connection.idle_since = time.monotonic()
+        connection.idle_since = now_ns
         self._idle.append(connection)
 
     def forget(self, connection: Connection) -> None:

@@ -14,6 +14,7 @@ from router.gateway.counters import Counters, Row
 from router.gateway.head import Head, complete
 from router.gateway.recorder import Recorder
 from router.gateway.routing import Gate
+from router.gateway.shape import REQUEST_SHAPES
 from router.gateway.snapshot import Compiler, Snapshot
 
 SIGNER = Signer({1: b"k" * 32})
@@ -45,7 +46,8 @@ def head(target: str = "/v2/infer", method: str = "POST", **fields: str) -> Head
     """A checked request head; underscores in field names stand for dashes."""
     made = Head()
     given = {"host": "models.example", **{name.replace("_", "-"): value for name, value in fields.items()}}
-    made.headers = [(name.lower().encode(), name.encode(), value.encode()) for name, value in given.items()]
+    made.shape = REQUEST_SHAPES[tuple(name.encode() for name in given)]
+    made.values = tuple(value.encode() for value in given.values())
     complete(made, target.encode(), method.encode(), "1.1", 16_384, 1 << 30)
     return made
 

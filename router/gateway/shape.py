@@ -1,0 +1,116 @@
+"""The shape of a head: the names of its fields, in their order and spelling. Pure.
+
+Clients and servers say the same names again and again. What names alone decide is worked out once for each shape: the
+lower-cased names, which fields are forwarded, which need a closer look. The values then go through in one step.
+
+Source:
+    RFC 9110 section 7.6.1 (Connection and the fields it names).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+        b"content-length",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"http2-settings",
+    )
+)
+# Written by us in every request, from what the client's said.
+ANEW = HOP_BY_HOP | {b"expect", b"host", b"x-forwarded-for", b"max-forwards"}
+OWN = b"pointsman"  # with a dash or, for servers that take it for one, an underscore
+OUTCOME_FIELD = b"pointsman-outcome"
+WRITTEN_FROM = frozenset((b"connection", b"x-forwarded-for", b"max-forwards"))
+SHAPES_MOST = 256
+NAMES_OCTETS = 2048
+
+Field = tuple[bytes, bytes, bytes]
+
+
+class Shape:
+    """What the names of a head's fields decide.
+
+    Attributes:
+        keys: the names, lower-cased.
+        repeated: some field stands twice.
+        plain: a request's head has no field from whose value we write one of our own.
+        length_at: which field is Content-Length; -1 for none.
+        coded: there is a Transfer-Encoding.
+        connections: which fields are Connection.
+        reports: which fields report outcomes.
+        has_date: a Date goes on.
+    """
+
+    __slots__ = (
+        "_lines", "_names", "coded", "connections", "has_date", "keys", "length_at", "plain", "repeated", "reports",
+    )  # fmt: skip
+
+    def __init__(self, names: tuple[bytes, ...], stopped: Set[bytes]) -> None:
+        keys = self.keys = tuple(name.lower() for name in names)
+        self._names = names
+        self.repeated = len(set(keys)) < len(keys)
+        self.plain = WRITTEN_FROM.isdisjoint(keys)
+        self.length_at = keys.index(b"content-length") if b"content-length" in keys else -1
+        self.coded = b"transfer-encoding" in keys
+        self.connections = self._where(b"connection")
+        self.reports = self._where(OUTCOME_FIELD)
+        self.has_date = b"date" in keys
+        # A value that does not go on is written with a precision of no octets.
+        self._lines = b"".join(
+            b"%b: %%b\r\n" % name.replace(b"%", b"%%") if goes_on(key, stopped) else b"%.0b"
+            for key, name in zip(keys, names, strict=True)
+        )
+
+    def _where(self, key: bytes) -> tuple[int, ...]:
+        return tuple(number for number, found in enumerate(self.keys) if found == key)
+
+    def lines(self, values: tuple[bytes, ...]) -> bytes:
+        """The fields that go on, each with its line end."""
+        return self._lines % values
+
+    def codings(self, values: tuple[bytes, ...]) -> list[bytes]:
+        """What the Transfer-Encoding fields say."""
+        return [value for key, value in zip(self.keys, values, strict=True) if key == b"transfer-encoding"]
+
+    def fields(self, values: tuple[bytes, ...]) -> list[Field]:
+        """Lower-cased name, name and value of each field."""
+        return list(zip(self.keys, self._names, values, strict=True))
+
+
+def goes_on(key: bytes, stopped: Set[bytes]) -> bool:
+    """Whether a field is forwarded."""
+    return key not in stopped and not key.startswith(OWN)
+
+
+class Shapes(dict[tuple[bytes, ...], Shape]):
+    """The shapes of heads by their names; those of long heads, which nobody sends often, are not remembered."""
+
+    def __init__(self, stopped: Set[bytes]) -> None:
+        super().__init__()
+        self._stopped = stopped
+
+    def __missing__(self, names: tuple[bytes, ...]) -> Shape:
+        shape = Shape(names, self._stopped)
+        if sum(map(len, names)) <= NAMES_OCTETS:
+            if len(self) >= SHAPES_MOST:
+                self.clear()
+            self[names] = shape
+        return shape
+
+
+REQUEST_SHAPES = Shapes(ANEW)
+ANSWER_SHAPES = Shapes(HOP_BY_HOP)
+
+
+def fields_of(flat: list[bytes]) -> list[Field]:
+    """Fields told as name, value, name, value."""
+    return [(name.lower(), name, value) for name, value in zip(flat[::2], flat[1::2], strict=True)]
