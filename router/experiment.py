@@ -6,17 +6,17 @@ never changes a running test.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+import msgspec
+from pydantic import Field, model_validator
 
 from router.bucketing import PPM
-from router.document import Document
-from router.errors import Problem, SpecError, nearest
-from router.quantity import percent_ppm, plain, points, whole
+from router.conditions import Conditions
+from router.errors import nearest
+from router.quantity import percent_ppm, plain, points
 from router.ramp import DEFAULT_RAMPS, STEP_TIME_MS, STEP_UNITS, coverage_of
-from router.route import Duration, Name, Route, Strict, problems_of, reads, wrong
+from router.strict import Duration, Name, Percent, Strict, Whole, wrong
 
 HOUR_MS = 3_600_000
 GRACE_MS = 60_000
@@ -31,10 +31,6 @@ BUILT_IN: dict[str, tuple[str, str, bool]] = {
     "latency": ("mean", "lower", True),
 }
 
-_T = TypeVar("_T")
-
-Percent = Annotated[int, reads(percent_ppm)]
-Whole = Annotated[int, reads(whole)]
 Kind = Literal["proportion", "rare_proportion", "ratio", "mean"]
 
 
@@ -146,6 +142,10 @@ class Experiment(Strict):
     deadline: Duration | None = None
     at_deadline: Literal["hold", "rollback"] = "hold"
     attempt: Whole = 1
+    audience: Conditions | None = None
+    holdouts: Annotated[list[Name], Field(max_length=5)] = []
+    layer: Name | None = None
+    layer_share: Percent | None = None
 
     @model_validator(mode="after")
     def _coherent(self) -> Experiment:
@@ -162,6 +162,11 @@ class Experiment(Strict):
                     f"a margin for guardrail {guardrail.metric}", "none", "how much harm may remain unproven"
                 )
         self._check_ramp([step.traffic for step in self.steps()])
+        if (self.layer is None) != (self.layer_share is None):
+            expected = "a layer and its layer_share together"
+            raise wrong(expected, "the share alone" if self.layer is None else "the layer alone")
+        if len(set(self.holdouts)) != len(self.holdouts):
+            raise wrong("each holdout once", ", ".join(self.holdouts), at=("holdouts",))
         return self
 
     def _check_ramp(self, shares: list[int]) -> None:
@@ -173,10 +178,14 @@ class Experiment(Strict):
             raise wrong("a ramp whose steps grow", ", ".join(f"{share / 10_000:g}%" for share in shares))
         if shares[-1] > PPM // 2 and self.kind == "ab":
             raise wrong("an A/B ramp of at most 50%", f"{shares[-1] / 10_000:g}%")
-        if shares[-1] > self.traffic * 9 // 10:
+        if shares[-1] > self.reach() * 9 // 10:
             raise wrong(
                 "a largest step that leaves the control at least a tenth", f"{shares[-1] / 10_000:g}%"
             )
+
+    def reach(self) -> int:
+        """The share (ppm) of all units that may take part: inclusion within the part of its layer."""
+        return self.traffic * (self.layer_share or PPM) // PPM
 
     def steps(self) -> list[Step]:
         """The ramp with every default filled in."""
@@ -192,11 +201,11 @@ class Experiment(Strict):
 
     def spec(self) -> dict[str, Any]:
         """Everything a run keeps."""
-        steps = self.steps()
-        lane = steps[-1].traffic * PPM // self.traffic
+        steps, reach = self.steps(), self.reach()
+        lane = steps[-1].traffic * PPM // reach
         promote, harm = DEFAULT_ALPHA[self.kind]
         metrics = [self.goal.spec("goal"), *(guardrail.spec("guardrail") for guardrail in self.guardrails)]
-        return {
+        return self._population() | {
             "experiment": self.experiment,
             "route": self.route,
             "kind": self.kind,
@@ -216,7 +225,7 @@ class Experiment(Strict):
             ],
             "ramp": [
                 {
-                    "coverage": coverage_of(step.traffic * PPM // self.traffic, lane),
+                    "coverage": coverage_of(step.traffic * PPM // reach, lane),
                     "traffic": step.traffic,
                     "time_ms": step.time,
                     "units": step.units,
@@ -226,74 +235,14 @@ class Experiment(Strict):
             "metrics": metrics,
         }
 
-
-def parse_documents(
-    documents: Iterable[Document], known_routes: Iterable[str] = ()
-) -> tuple[dict[str, tuple[Route, Document]], dict[str, tuple[Experiment, Document]]]:
-    """Read documents into routes and experiments, each with the document it came from.
-
-    Args:
-        documents: as loaded from files.
-        known_routes: routes that exist already, beside those in the documents.
-
-    Raises:
-        SpecError: all problems of all documents at once.
-    """
-    problems: list[Problem] = []
-    routes: dict[str, tuple[Route, Document]] = {}
-    experiments: dict[str, tuple[Experiment, Document]] = {}
-    for document in documents:
-        kind = next(iter(document.data), "")
-        if kind not in ("route", "experiment"):
-            hint = nearest(kind, ("route", "experiment"))
-            problems.append(
-                document.problem(
-                    () if not kind else (kind,), "'route:' or 'experiment:' first", repr(kind), hint
-                )
-            )
-            continue
-        try:
-            if kind == "route":
-                route = Route.model_validate(document.data)
-                _once(routes, route.route, (route, document), problems)
-            else:
-                experiment = Experiment.model_validate(document.data)
-                _once(experiments, experiment.experiment, (experiment, document), problems)
-        except ValidationError as problem:
-            problems += problems_of(document, problem, Route if kind == "route" else Experiment)
-    problems += _cross_check(routes, experiments, set(known_routes))
-    if problems:
-        raise SpecError(problems)
-    return routes, experiments
-
-
-def _once(
-    found: dict[str, tuple[_T, Document]], name: str, pair: tuple[_T, Document], problems: list[Problem]
-) -> None:
-    if name in found:
-        problems.append(pair[1].problem((), "each name once", f"{name!r} twice"))
-    found[name] = pair
-
-
-def _cross_check(
-    routes: dict[str, tuple[Route, Document]],
-    experiments: dict[str, tuple[Experiment, Document]],
-    known: set[str],
-) -> Iterable[Problem]:
-    taken: dict[str, str] = {}
-    for name, (experiment, document) in experiments.items():
-        pair = routes.get(experiment.route)
-        if pair is None and experiment.route not in known:
-            hint = nearest(experiment.route, {*routes, *known})
-            yield document.problem(("route",), "a route that exists", repr(experiment.route), hint)
-        if pair is not None:
-            arms = pair[0].arms
-            for role in ("control", "treatment"):
-                arm = getattr(experiment, role)
-                if arm not in arms:
-                    expected = f"one of the route's arms {', '.join(arms)}"
-                    yield document.problem((role,), expected, repr(arm), nearest(arm, arms))
-        if experiment.route in taken:
-            expected = f"at most one experiment on a route; {taken[experiment.route]} is on it"
-            yield document.problem(("route",), expected, repr(experiment.route))
-        taken[experiment.route] = name
+    def _population(self) -> dict[str, Any]:
+        """Who may take part; only what is said, so that a run of an older file stays equal to its file."""
+        salt = f"audience:{self.experiment}"
+        audience = [msgspec.to_builtins(one.compiled(salt)) for one in self.audience or ()]
+        said = {
+            "audience": audience,
+            "holdouts": list(self.holdouts),
+            "layer": self.layer,
+            "layer_share": self.layer_share,
+        }
+        return {key: value for key, value in said.items() if value}

@@ -7,20 +7,20 @@ replaces the path of the route's match; several arms may share a server.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
-from router.document import Document, Path
-from router.errors import Problem, nearest
-from router.flag import Arm, Flag, Match, UnitSource
-from router.quantity import Unreadable, duration_ms
+from router.bucketing import ALGORITHM
+from router.conditions import LONGEST_LIST, Attribute, RequirementModel, RuleModel, ScheduleModel, strangers
+from router.document import Path
+from router.errors import nearest
+from router.flag import Algorithm, Arm, Flag, Match, UnitSource
+from router.quantity import Unreadable
+from router.rules import UNIT
+from router.strict import Duration, Name, Strict, Truth, place, reads, wrong
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 # Where a unit may stand in a request: one row per kind, whether it needs a name, and what that name looks like.
 PLACES: dict[str, str] = {
     "header": "a field name",
@@ -31,59 +31,14 @@ PLACES: dict[str, str] = {
 }
 
 
-def reads(reader: Callable[[object], Any]) -> BeforeValidator:
-    """A quantity's reader as a validator whose error says expected and found."""
-
-    def validate(value: object) -> Any:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return value  # a default, already in its own unit
-        try:
-            return reader(value)
-        except Unreadable as problem:
-            raise wrong(problem.expected, problem.found) from problem
-
-    return BeforeValidator(validate)
-
-
-def wrong(expected: str, found: str, hint: str = "") -> PydanticCustomError:
-    """An error in our form, from inside a validator."""
-    return PydanticCustomError(
-        "pointsman", "{expected}", {"expected": expected, "found": found, "hint": hint}
-    )
-
-
-def name(value: object) -> str:
-    """A name: letters, digits, dot, dash and underscore."""
-    if not isinstance(value, str) or NAME.fullmatch(value) is None:
-        raise Unreadable("a name of letters, digits, '.', '-' and '_', at most 64", value)
-    return value
-
-
-Name = Annotated[str, reads(name)]
-Duration = Annotated[int, reads(duration_ms)]
-
-
-class Strict(BaseModel):
-    """A model that takes nothing it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def _place(value: object) -> tuple[str, str]:
-    kind, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
-    if kind not in PLACES:
-        hint = nearest(kind, PLACES)
-        raise Unreadable(f"one of {', '.join(PLACES)}" + (f" ({hint})" if hint else ""), value)
-    if bool(rest) != bool(PLACES[kind]) or (kind == "json" and not rest.startswith("/")):
-        raise Unreadable(f"{kind}:{PLACES[kind]}" if PLACES[kind] else kind, value)
-    return (kind, rest.lower() if kind == "header" else rest)
-
-
 class UnitModel(Strict):
     """The unit of a route."""
 
     kind: Name
-    from_: Annotated[list[Annotated[tuple[str, str], reads(_place)]], Field(alias="from", min_length=1)]
+    from_: Annotated[
+        list[Annotated[tuple[str, str], reads(lambda value: place(value, PLACES))]],
+        Field(alias="from", min_length=1),
+    ]
     on_missing: Literal["control", "error", "mint-cookie"] = "control"
 
     @model_validator(mode="after")
@@ -146,12 +101,42 @@ class Route(Strict):
     expose: Literal["all", "id", "none"] = "all"
     first_byte_timeout: Duration | None = None
     total_timeout: Duration | None = None
+    hash: Algorithm = ALGORITHM
+    enabled: Truth = True
+    schedule: ScheduleModel | None = None
+    requires: Annotated[list[RequirementModel], Field(max_length=10)] = []
+    attributes: Annotated[dict[Name, Attribute], Field(max_length=50)] = {}
+    units: dict[Name, Annotated[list[str], Field(max_length=LONGEST_LIST)]] = {}
+    rules: Annotated[list[RuleModel], Field(max_length=200)] = []
 
     @model_validator(mode="after")
-    def _default_is_an_arm(self) -> Route:
-        if self.default not in self.arms:
-            hint = nearest(self.default, self.arms)
-            raise wrong(f"default to be one of the arms {', '.join(self.arms)}", repr(self.default), hint)
+    def _names_what_exists(self) -> Route:
+        named: list[tuple[Path, str]] = [(("default",), self.default)]
+        named += [(("units", arm), arm) for arm in self.units]
+        named += [(("rules", i, "serve"), rule.serve) for i, rule in enumerate(self.rules)]
+        for path, arm in named:
+            if arm not in self.arms:
+                expected = f"one of the arms {', '.join(self.arms)}"
+                raise wrong(expected, repr(arm), nearest(arm, self.arms), path)
+        if UNIT in self.attributes:
+            raise wrong(
+                "another name: every request with a unit has 'unit'", repr(UNIT), at=("attributes", UNIT)
+            )
+        for i, rule in enumerate(self.rules):
+            for path, expected, found, hint in strangers(rule.when, self.attributes, None):
+                raise wrong(expected, found, hint, ("rules", i, "when", *path))
+        return self
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Route:
+        seen: dict[str, str] = {}
+        for i, rule in enumerate(self.rules):
+            if rule.id in [other.id for other in self.rules[:i]]:
+                raise wrong("each rule's id once", repr(rule.id), at=("rules", i, "id"))
+        for arm, units in self.units.items():
+            for i, unit in enumerate(units):
+                if seen.setdefault(unit, arm) != arm or not unit:
+                    raise wrong("a unit on the list of one arm", repr(unit), at=("units", arm, i))
         return self
 
 
@@ -167,39 +152,11 @@ def flag_of(route: Route) -> Flag:
         expose=route.expose,
         first_byte_timeout_ms=route.first_byte_timeout,
         total_timeout_ms=route.total_timeout,
+        algorithm=route.hash,
+        enabled=route.enabled,
+        schedule=route.schedule.compiled() if route.schedule else None,
+        requires=tuple(one.compiled() for one in route.requires),
+        attributes=tuple((attribute, *where) for attribute, where in route.attributes.items()),
+        units=tuple((arm, tuple(units)) for arm, units in route.units.items() if units),
+        rules=tuple(rule.compiled(route.route) for rule in route.rules),
     )
-
-
-def problems_of(document: Document, problem: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """A model's errors in our form, at their places in the document."""
-    return [_problem(document, dict(error), model) for error in problem.errors()]
-
-
-def _problem(document: Document, error: dict[str, Any], model: type[BaseModel]) -> Problem:
-    path: Path = tuple(part for part in error["loc"] if part != "[key]")
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "pointsman":
-        return document.problem(path, context["expected"], context["found"], context["hint"])
-    if kind == "extra_forbidden":
-        known = _known_keys(path, model)
-        return document.problem(path, "a known key", repr(path[-1]), nearest(str(path[-1]), known))
-    if kind == "missing":
-        return document.problem(path, "this key", "nothing")
-    message = str(error["msg"])
-    expected = message.removeprefix("Input should be ").removeprefix("Value error, ")
-    return document.problem(path, expected, repr(error["input"]))
-
-
-def _known_keys(path: Path, model: type[BaseModel]) -> list[str]:
-    """All keys of the model and of the models inside it: enough to find the nearest."""
-    known: list[str] = []
-    waiting: list[Any] = [model]
-    while waiting:
-        current = waiting.pop()
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            for field_name, field in current.model_fields.items():
-                known.append(field.alias or field_name)
-                waiting.append(field.annotation)
-        else:
-            waiting += list(getattr(current, "__args__", ()))
-    return known

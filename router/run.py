@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from router.flag import Lane, RunningExperiment
+import msgspec
+
+from router.lanes import Holdout, Lane, RunningExperiment, Slice
+from router.rules import Condition
 
 FINAL = frozenset({"promoted", "rolled_back", "ended", "superseded"})
 
@@ -40,7 +43,9 @@ def new_run(spec: dict[str, Any], epoch: int, now: int) -> dict[str, Any]:
     }
 
 
-def running_experiment(spec: dict[str, Any], run: str, epoch: int) -> RunningExperiment:
+def running_experiment(
+    spec: dict[str, Any], run: str, epoch: int, holdouts: tuple[Holdout, ...] = (), layer: Slice | None = None
+) -> RunningExperiment:
     """The experiment as its flag holds it, before the first step."""
     slow = [metric["over_ms"] for metric in spec["metrics"] if metric["name"] == "slow"]
     return RunningExperiment(
@@ -53,4 +58,7 @@ def running_experiment(spec: dict[str, Any], run: str, epoch: int) -> RunningExp
         traffic=spec["traffic"],
         slow_ms=slow[0] if slow else None,
         ttl_ms=max(metric["window_ms"] + metric["grace_ms"] for metric in spec["metrics"]),
+        audience=msgspec.convert(spec.get("audience", ()), tuple[Condition, ...]),
+        holdouts=holdouts,
+        layer=layer,
     )

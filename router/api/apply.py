@@ -14,12 +14,13 @@ from pydantic import Field
 
 from router.api.bodies import Body, read_body
 from router.api.plane import Plane, plane
+from router.change import Change as PlannedChange
+from router.change import Plan
 from router.document import Document, load
 from router.errors import Problem, SpecError, StaleRevision
-from router.experiment import parse_documents
+from router.files import KINDS, parse_documents
 from router.flag import Flag
-from router.plan import Change as PlannedChange
-from router.plan import Plan, Planner
+from router.plan import Planner
 from router.store.flags import Change, Live, differences
 
 STALE_ANSWER = 412
@@ -63,9 +64,9 @@ def apply() -> Response:
 def _apply(here: Plane, body: ApplyBody, documents: list[Document], *, dry: bool) -> dict[str, Any]:
     live = here.store.live()
     _hold_to(live, body.expected, here)
-    routes, experiments = parse_documents(documents, known_routes=live.flags)
+    files = parse_documents(documents, _known(live))
     planner = Planner(live.flags, live.runs, live.latest, live.files, here.now())
-    plan = planner.plan(routes, experiments)
+    plan = planner.plan(files)
     if not dry:
         _commit(here, live, plan, body.actor, body.reason)
     touched = {change.flag.route: change.flag for change in plan.changes if change.flag is not None}
@@ -79,6 +80,15 @@ def _apply(here: Plane, body: ApplyBody, documents: list[Document], *, dry: bool
         "applied": not dry and not plan.empty,
         "revisions": revisions,
     }
+
+
+def _known(live: Live) -> dict[str, list[str]]:
+    """Names of everything that exists, by kind."""
+    known: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for key in live.files:
+        kind, _, name = key.partition(":")
+        known[kind].append(name)
+    return known | {"route": list(live.flags)}
 
 
 def _documents(files: list[File]) -> list[Document]:

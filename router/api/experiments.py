@@ -11,8 +11,9 @@ from router.api import words
 from router.api.apply import audit_entry
 from router.api.bodies import Body, read_body
 from router.api.plane import Plane, plane
-from router.assignment import CompiledFlag, explain
+from router.assignment import CompiledFlag
 from router.errors import Problem, SpecError, StaleRevision, UnknownName
+from router.explain import explain
 from router.flag import Flag
 from router.store.flags import Change
 

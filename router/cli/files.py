@@ -45,18 +45,20 @@ def read_files(files: tuple[Path, ...]) -> list[dict[str, str]]:
 def validate(files: tuple[Path, ...], as_json: bool) -> int:
     """Check files; all problems at once, each with its line."""
     from router.document import load
-    from router.experiment import parse_documents
+    from router.files import KINDS, parse_documents
 
     try:
         documents = [document for file in read_files(files) for document in load(file["text"], file["name"])]
-        routes, experiments = parse_documents(documents)
+        files_read = parse_documents(documents)
     except SpecError as problem:
         click.echo(json.dumps(problem.detail()) if as_json else str(problem))
         return NO
+    counts = {f"{kind}s": len(files_read.of(kind)) for kind in KINDS}
     if as_json:
-        click.echo(json.dumps({"valid": True, "routes": len(routes), "experiments": len(experiments)}))
+        click.echo(json.dumps({"valid": True, **counts}))
     else:
-        click.echo(f"valid: {len(routes)} routes, {len(experiments)} experiments")
+        shown = [f"{n} {kind}" for kind, n in counts.items() if n or kind in ("routes", "experiments")]
+        click.echo(f"valid: {', '.join(shown)}")
     return YES
 
 

@@ -15,14 +15,16 @@ from collections.abc import Callable
 from secrets import token_hex
 from typing import Any
 
-from router.assignment import Reason
+from router.assignment import Assignment
 from router.decision_id import Signer
 from router.events import ERROR, EXPOSURE, REFUSED, SLOW, key_digest, pack_where, to_fixed
+from router.forcing import Forcing
 from router.gateway.counters import Row
+from router.gateway.facts import FORCE_FIELD, RequestFacts, forced_arm
 from router.gateway.identify import NeedsBody
 from router.gateway.pages import PATHS
 from router.gateway.recorder import Block, Recorder, RunBuffer
-from router.gateway.snapshot import BOUNDS_S, ArmRoute, CompiledRoute, RoutedHead, Snapshot
+from router.gateway.snapshot import BOUNDS_S, ArmRoute, CompiledRoute, RoutedHead, Running, Snapshot
 
 NOT_REFUSALS = frozenset(
     (401, 403, 429)
@@ -55,6 +57,7 @@ class Ticket:
         "refusal",
         "request",
         "route",
+        "running",
         "target",
         "time",
         "total_ms",
@@ -71,6 +74,7 @@ class Ticket:
         self.first_byte_ms = 0
         self.total_ms = 0
         self.route: CompiledRoute | None = None
+        self.running: Running | None = None
         self.arm: ArmRoute | None = None
         self.arm_index = -1
         self.buffer: RunBuffer | None = None
@@ -90,6 +94,7 @@ class Gate:
         digest: Callable[[bytes], int],
         row: Row,
         *,
+        forcing: Forcing,
         hold_limit: int,
         clock: Callable[[], int],
     ) -> None:
@@ -98,6 +103,7 @@ class Gate:
         self._recorder = recorder
         self._sign = signer.sign
         self._digest = digest
+        self._forcing = forcing
         self._hold_limit = hold_limit
         self._clock = clock
         # The high half tells workers apart, the low half counts: no two requests share a number.
@@ -105,6 +111,8 @@ class Gate:
         self._no_route = row.tally("pointsman_refused_requests", code="no_route")
         self._no_flags = row.tally("pointsman_refused_requests", code="no_flags")
         self._no_unit = row.tally("pointsman_refused_requests", code="unit_missing")
+        self._forced = row.tally("pointsman_forced_requests", result="taken")
+        self._not_forced = row.tally("pointsman_forced_requests", result="refused")
         self._reports = row.tally("pointsman_reported_outcomes", result="taken")
         self._bad_reports = row.tally("pointsman_reported_outcomes", result="malformed")
         self._stray_reports = row.tally("pointsman_reported_outcomes", result="not_analysed")
@@ -129,23 +137,59 @@ class Gate:
         ticket.route = route
         ticket.first_byte_ms = route.first_byte_ms
         ticket.total_ms = route.total_ms
-        if route.experiment is None:
-            reason = Reason.NO_EXPERIMENT if route.flag.enabled else Reason.DISABLED
-            route.reasons[reason].n += 1
+        fixed = route.compiled.fixed
+        force = self._force(route, head)
+        if fixed is not None and force is None:
+            route.reasons[fixed.reason].n += 1
+            ticket.running = route.first
             self._send(ticket, route, route.default, head)
             return ticket
         self._request += 1
         ticket.request = self._request
-        unit = route.identify.find(head, body, ticket.request, self._hold_limit)
-        if isinstance(unit, NeedsBody):
-            ticket.needs_body = self._hold_limit
-            return ticket
-        if unit is None and route.identify.on_missing != "control":
-            unit = self._absent(ticket, route)
-            if ticket.refusal is not None:
-                return ticket
-        self._assign(ticket, route, unit, head)
+        self._decide(ticket, route, snapshot, head, body, force)
         return ticket
+
+    def _force(self, route: CompiledRoute, head: RoutedHead) -> str | None:
+        """The arm that a trusted caller forces; all others that try are counted."""
+        lower = head.lower
+        if FORCE_FIELD not in lower and b"cookie" not in lower:
+            return None
+        arm, tried = forced_arm(self._forcing, route, head, self._clock)
+        if tried:
+            (self._not_forced if arm is None else self._forced).n += 1
+        return arm
+
+    def _decide(
+        self,
+        ticket: Ticket,
+        route: CompiledRoute,
+        snapshot: Snapshot,
+        head: RoutedHead,
+        body: bytes | None,
+        force: str | None,
+    ) -> None:
+        """Unit, then assignment; asks for the body if one of them stands in it."""
+        compiled, limit = route.compiled, self._hold_limit
+        unit: bytes | None = None
+        if compiled.needs_unit:
+            found = route.identify.find(head, body, ticket.request, limit)
+            if isinstance(found, NeedsBody):
+                ticket.needs_body = limit
+                return
+            unit = found
+            if unit is None and route.first is not None and route.identify.on_missing != "control":
+                unit = self._absent(ticket, route)
+                if ticket.refusal is not None:
+                    return
+        if compiled.needs_facts or force is not None:
+            facts = RequestFacts(route, snapshot.routes, head, body, ticket.request, limit, force=force)
+            assignment = compiled.assign(unit, facts)
+            if facts.needs_body:
+                ticket.needs_body = limit
+                return
+        else:
+            assignment = compiled.assign(unit)
+        self._assigned(ticket, route, unit, head, assignment)
 
     def _absent(self, ticket: Ticket, route: CompiledRoute) -> bytes | None:
         """A request without a unit on a route that does not serve it by control."""
@@ -158,27 +202,37 @@ class Gate:
         ticket.answer_headers = cookie.encode()
         return minted.encode()
 
-    def _assign(self, ticket: Ticket, route: CompiledRoute, unit: bytes | None, head: RoutedHead) -> None:
-        assignment = route.assign(unit)
+    def _assigned(
+        self,
+        ticket: Ticket,
+        route: CompiledRoute,
+        unit: bytes | None,
+        head: RoutedHead,
+        assignment: Assignment,
+    ) -> None:
         route.reasons[assignment.reason].n += 1
         arm = route.arms[assignment.arm]
         index = assignment.arm_index
         enrolled = index >= 0
+        # A request that no run was asked about carries an id of the first, as not analysed.
+        running = route.running[assignment.run] if assignment.run is not None else route.first
+        ticket.running = running
         ticket.time = now = self._clock()
-        if unit is not None and (enrolled or arm.headers):
+        shown = running.headers[arm.name] if running is not None else b""
+        if unit is not None and (enrolled or shown):
             ticket.unit = self._digest(unit)
-        flag = route.flag
-        if enrolled and route.experiment is not None:
+        revision = route.flag.revision
+        if enrolled and assignment.run is not None and running is not None:
             ticket.arm_index = index
-            buffer = ticket.buffer = self._recorder.buffer(route.experiment.run, route.epoch)
+            buffer = ticket.buffer = self._recorder.buffer(assignment.run, running.epoch)
             buffer.in_flight += 1
             where = pack_where(assignment.bucket or 0, index, EXPOSURE)
-            ticket.place = self._recorder.exposed(buffer, flag.revision, ticket.unit, now, where, index > 0)
-        if arm.headers:
+            ticket.place = self._recorder.exposed(buffer, revision, ticket.unit, now, where, index > 0)
+        if shown and running is not None:
             decision = self._sign(
-                route.run, route.epoch, flag.revision, index, enrolled, ticket.unit, now, ticket.request
+                running.run, running.epoch, revision, index, enrolled, ticket.unit, now, ticket.request
             )
-            ticket.answer_headers += arm.headers + decision + b"\r\n"
+            ticket.answer_headers += shown + decision + b"\r\n"
         self._send(ticket, route, arm, head)
 
     @staticmethod
@@ -193,7 +247,8 @@ class Gate:
         arm, route = ticket.arm, ticket.route
         if arm is None or route is None:
             return
-        slow = route.slow_us is not None and latency_us > route.slow_us
+        running = ticket.running
+        slow = running is not None and running.slow_us is not None and latency_us > running.slow_us
         facts = SLOW if slow else 0
         aborted = outcome == "client_abort"
         if aborted:

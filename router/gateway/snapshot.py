@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 
 from router.assignment import CompiledFlag, Reason
 from router.errors import Problem, SpecError
-from router.flag import Arm, Flag
+from router.flag import Arm, Flag, RunningExperiment
 from router.gateway.counters import Row, Tally
-from router.gateway.identify import HeadLike, Identifier
+from router.gateway.facts import AskedHead, AttributeReader
+from router.gateway.identify import Identifier
 from router.gateway.probes import address_of
 from router.telemetry import ROWS
 
@@ -30,20 +31,12 @@ BOUNDS_S = ROWS["pointsman_request_seconds"].bounds
 ANY = b""  # the cell of routes that match every first segment; no segment is looked up under this name
 
 
-class RoutedHead(HeadLike, Protocol):
+class RoutedHead(AskedHead, Protocol):
     """What routing reads of a request head."""
 
     @property
     def target(self) -> bytes:
         """The request target as it would be forwarded."""
-
-    @property
-    def path(self) -> bytes:
-        """The target without the query."""
-
-    @property
-    def host(self) -> bytes:
-        """The host, with its port if it has one."""
 
 
 class ArmRoute:
@@ -53,7 +46,6 @@ class ArmRoute:
         "aborts",
         "base",
         "faults",
-        "headers",
         "latency",
         "latency_us",
         "name",
@@ -67,7 +59,6 @@ class ArmRoute:
         self.upstream = upstream
         path = urlsplit(arm.upstream).path.rstrip("/")
         self.base: bytes | None = path.encode() if path else None
-        self.headers = _headers(flag, arm.name)
         labels = {"route": flag.route, "arm": arm.name}
         self.statuses = [row.tally("pointsman_requests", **labels, status=status) for status in STATUSES]
         self.faults: dict[str, Tally] = {
@@ -80,15 +71,27 @@ class ArmRoute:
         self.latency = [row.tally("pointsman_request_seconds_bucket", **labels, le=edge) for edge in edges]
 
 
+class Running:
+    """One run on a route: what answers say of it, and what of a request is slow."""
+
+    __slots__ = ("epoch", "headers", "run", "slow_us")
+
+    def __init__(self, flag: Flag, experiment: RunningExperiment) -> None:
+        self.run = experiment.run.encode()
+        self.epoch = experiment.epoch
+        self.slow_us = None if experiment.slow_ms is None else experiment.slow_ms * 1000
+        self.headers = {arm.name: _headers(flag, experiment, arm.name) for arm in flag.arms}
+
+
 class CompiledRoute:
     """A flag, ready for requests."""
 
     __slots__ = (
         "arms",
-        "assign",
+        "attributes",
+        "compiled",
         "default",
-        "epoch",
-        "experiment",
+        "first",
         "first_byte_ms",
         "flag",
         "headers",
@@ -96,21 +99,17 @@ class CompiledRoute:
         "prefix",
         "prefix_slash",
         "reasons",
-        "run",
-        "slow_us",
+        "running",
         "total_ms",
     )
 
     def __init__(self, flag: Flag, compiler: Compiler) -> None:
         _check_names(flag)
         self.flag = flag
-        compiled = CompiledFlag(flag)
-        self.assign = compiled.assign
-        self.experiment = compiled.experiment
-        self.run = self.experiment.run.encode() if self.experiment else b""
-        self.epoch = self.experiment.epoch if self.experiment else 0
-        slow_ms = self.experiment.slow_ms if self.experiment else None
-        self.slow_us = None if slow_ms is None else slow_ms * 1000
+        self.compiled = CompiledFlag(flag)
+        self.running = {one.run: Running(flag, one) for one in flag.experiments}
+        self.first = next(iter(self.running.values()), None)
+        self.attributes = {name: AttributeReader(kind, rest) for name, kind, rest in flag.attributes}
         self.identify = Identifier(flag.unit)
         self.arms = {
             arm.name: ArmRoute(flag, arm, compiler.upstream(arm.upstream), compiler.row) for arm in flag.arms
@@ -216,9 +215,9 @@ class Snapshot:
     def running(self) -> list[tuple[str, int, int]]:
         """Run, epoch and revision of each running experiment."""
         return [
-            (route.experiment.run, route.epoch, route.flag.revision)
+            (one.run, one.epoch, route.flag.revision)
             for route in self.routes.values()
-            if route.experiment is not None
+            for one in route.flag.experiments
         ]
 
 
@@ -248,13 +247,13 @@ def _table(routes: Iterable[CompiledRoute]) -> Table:
     }
 
 
-def _headers(flag: Flag, arm: str) -> bytes:
+def _headers(flag: Flag, experiment: RunningExperiment, arm: str) -> bytes:
     """The answer's header fields up to the decision id; empty when none are shown."""
-    if not flag.experiments or flag.expose == "none":
+    if flag.expose == "none":
         return b""
     shown = "Pointsman-Decision: "
     if flag.expose == "all":
-        name = flag.experiments[0].experiment
+        name = experiment.experiment
         shown = f"Pointsman-Experiment: {name}\r\nPointsman-Arm: {arm}\r\nPointsman-Revision: {flag.revision}\r\n{shown}"
     return shown.encode()
 

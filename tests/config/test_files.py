@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from router.document import load
-from router.experiment import BUILT_IN, Experiment, Metric, parse_documents
+from router.experiment import BUILT_IN, Experiment, Metric
+from router.files import parse_documents
 from router.metric import KINDS
 from router.route import PLACES, Route
 from router.settings import TABLE
@@ -21,9 +22,9 @@ def test_the_examples_are_valid_together() -> None:
     documents = [
         d for name in ("route.yaml", "experiment.yaml") for d in load((CONFIG / name).read_text(), name)
     ]
-    routes, experiments = parse_documents(documents)
-    assert list(routes) == ["digits-web"]
-    assert list(experiments) == ["digits-v2"]
+    files = parse_documents(documents)
+    assert list(files.routes) == ["digits-web"]
+    assert list(files.experiments) == ["digits-v2"]
 
 
 def test_the_settings_file_holds_every_setting_at_its_default() -> None:

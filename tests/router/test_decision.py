@@ -13,7 +13,7 @@ from router.decision import Reason, act, decide
 from router.document import load
 from router.errors import IllegalMove
 from router.evidence import weigh
-from router.experiment import parse_documents
+from router.files import parse_documents
 from router.flag import Flag
 from router.health import Health
 from router.lifecycle import MOVES, Action, State, after
@@ -46,11 +46,13 @@ LATER = START + 60_000
 
 
 def begun(kind: str = "canary", step: int = 1, **changes: Any) -> tuple[dict[str, Any], Flag]:
-    routes, experiments = parse_documents(load(FILES.replace("KIND", kind)))
-    spec = experiments["digits-v2"][0].spec()
+    files = parse_documents(load(FILES.replace("KIND", kind)))
+    spec = files.experiments["digits-v2"][0].spec()
     run = new_run(spec, 1, START)
     flag = (
-        flag_of(routes["digits"][0]).with_experiment(running_experiment(spec, run["run"], 1)).with_revision(7)
+        flag_of(files.routes["digits"][0])
+        .with_experiment(running_experiment(spec, run["run"], 1))
+        .with_revision(7)
     )
     if step >= 0:
         coverage = spec["ramp"][step]["coverage"]
