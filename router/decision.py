@@ -81,12 +81,13 @@ def decide(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int, *, 
 def _go_on(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> Decision:
     ramp = run["spec"]["ramp"]
     treated = evidence.document["units"][run["treatment"]]["closed"]
-    met = step_met(ramp[run["step"]], run["step_since"], now, treated)
-    waits = tuple(part for part in (met, *evidence.missing, *evidence.step_waits) if part)
     last = run["step"] == len(ramp) - 1
+    blocked = _blocked(run, flag) if last else ""
+    met = step_met(ramp[run["step"]], run["step_since"], now, treated)
+    waits = tuple(part for part in (met, blocked, *evidence.missing, *evidence.step_waits) if part)
     if not last and not met and not evidence.step_waits:
         return _advance(run, flag, now)
-    if last and not met and evidence.proven:
+    if last and not met and evidence.proven and not blocked:
         metric = run["spec"]["metrics"][0]["name"]
         sentence = f"{_name(run)} PROMOTED from {_share(run)}: {_numbers(run, evidence, metric)}"
         return _end(run, flag, now, Action.PROMOTE, Reason.PROVEN, sentence)
@@ -105,6 +106,15 @@ def _go_on(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> 
     return Decision(
         Action.NONE, reason, f"{_name(run)} waits for {'; '.join(waits) or 'more evidence'}", waits=waits
     )
+
+
+def _blocked(run: Mapping[str, Any], flag: Flag) -> str:
+    """Why the treatment may not become the default arm by itself, whatever the evidence says."""
+    if run["treatment"] in flag.killed:
+        return f"the kill switch of {run['treatment']}"
+    if flag.default != run["control"]:  # another run of the same layer was promoted meanwhile
+        return f"a person: {run['control']} is no longer the default arm, {flag.default} is"
+    return ""
 
 
 def _futile(run: Mapping[str, Any], evidence: Evidence) -> bool:
@@ -238,6 +248,8 @@ def act(action: str, run: Mapping[str, Any], flag: Flag, now: int, actor: str, r
     if run["state"] == State.PROMOTED and flag.experiments:
         other = flag.experiments[0].experiment
         raise IllegalMove("promoted", action, f"{other} now runs on this route: end it first")
+    if move is Action.PROMOTE and run["treatment"] in flag.killed:
+        raise IllegalMove(run["state"], action, f"{run['treatment']} is killed: unkill it first")
     words = {Action.PROMOTE: "PROMOTED", Action.ROLLBACK: "ROLLED BACK"}[move]
     sentence = f"{_name(run)} {words} at {_share(run)} {said}"
     return _end(run, flag, now, move, Reason.PERSON, sentence, actor)

@@ -194,14 +194,16 @@ def _asked(flag: Flag, question: str, salt: str, unit: bytes, ranges: tuple[tupl
     )
 
 
-def simulate(flag: Flag, units: list[str], facts: Facts | None = None) -> dict[str, Any]:
+def simulate(
+    flag: Flag, units: list[str], attributes: Mapping[str, Values], flags: Mapping[str, Flag]
+) -> dict[str, Any]:
     """How a list of units is dealt: arms and reasons, each with its count and its share of all."""
     compiled = CompiledFlag(flag)
     arms: dict[str, int] = {}
     reasons: dict[str, int] = {}
     for unit in units:
         octets = unit.encode("utf-8", "surrogateescape") or None
-        found = compiled.assign(octets, facts or StatedFacts({}, unit=octets))
+        found = compiled.assign(octets, StatedFacts(attributes, flags, octets))
         arms[found.arm] = arms.get(found.arm, 0) + 1
         reasons[found.reason.value] = reasons.get(found.reason.value, 0) + 1
     return {"units": len(units), "arms": _shares(arms), "reasons": _shares(reasons)}

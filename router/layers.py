@@ -6,7 +6,7 @@ ended. So it can neither be lost nor contradict what is routed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -89,21 +89,3 @@ def _enrolled(one: RunningExperiment) -> int:
     lanes = sum(lane.width(one.coverage) for lane in one.lanes)
     part = sum(end - start for start, end in one.layer.ranges) if one.layer else PPM
     return lanes * one.traffic // PPM * part // PPM
-
-
-def rings(flags: Mapping[str, Flag]) -> Iterator[tuple[str, ...]]:
-    """Prerequisites that lead back to where they began, each ring once."""
-    seen: set[str] = set()
-
-    def walk(route: str, way: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        if route in way:
-            yield (*way[way.index(route) :], route)
-            return
-        if route in seen or route not in flags:
-            return
-        for needed in flags[route].requires:
-            yield from walk(needed.route, (*way, route))
-        seen.add(route)
-
-    for route in sorted(flags):
-        yield from walk(route, ())

@@ -16,13 +16,13 @@ import msgspec
 from router.change import Change, Plan, file_text, key_of
 from router.conditions import strangers
 from router.document import Document
-from router.errors import Problem, SpecError, nearest
+from router.errors import Problem, SpecError
 from router.experiment import Experiment
 from router.files import Files
 from router.flag import Flag
-from router.layers import rings
 from router.moves import moved
 from router.plan_population import Population
+from router.prerequisites import prerequisites
 from router.route import Route, flag_of
 from router.run import FINAL, new_run, running_experiment
 
@@ -74,7 +74,7 @@ class Planner:
                 plan.changes.append(change)
         for name in sorted(self._restart - set(files.experiments)):
             plan.changes += self._restarted(name)
-        self.problems += [*self.population.problems, *self._prerequisites(files)]
+        self.problems += [*self.population.problems, *prerequisites(self.flags, files)]
         if self.problems:
             raise SpecError(self.problems)
         return plan
@@ -260,32 +260,6 @@ class Planner:
             last["spec"], key, self.files.get(key, ""), self.flags[last["route"]], last, None
         )
         return [change] if change else []
-
-    def _prerequisites(self, files: Files) -> Iterator[Problem]:
-        for route, document in files.routes.values():
-            for i, needed in enumerate(route.requires):
-                parent = self.flags.get(needed.route)
-                if parent is None:
-                    hint = nearest(needed.route, self.flags)
-                    yield document.problem(
-                        ("requires", i, "route"), "a route that exists", repr(needed.route), hint
-                    )
-                    continue
-                arms = [arm.name for arm in parent.arms]
-                for j, arm in enumerate(needed.arms):
-                    if arm not in arms:
-                        expected = f"one of the arms {', '.join(arms)} of {needed.route}"
-                        yield document.problem(
-                            ("requires", i, "arms", j), expected, repr(arm), nearest(arm, arms)
-                        )
-        for ring in rings(self.flags):
-            pair = next((files.routes[route] for route in ring if route in files.routes), None)
-            expected, found = "prerequisites that lead nowhere back", " -> ".join(ring)
-            yield (
-                pair[1].problem(("requires",), expected, found)
-                if pair
-                else Problem("requires", expected, found)
-            )
 
 
 def _units(run: Mapping[str, Any]) -> str:

@@ -132,7 +132,7 @@ def _commit(here: Plane, live: Live, plan: Plan, actor: str, reason: str) -> Non
     for change in plan.changes:
         try:
             if change.flag is None and change.run is None:
-                _remember_file(here, live, change)
+                _remember_file(here, live, change, actor, reason)
                 continue
             _commit_change(here, change, flags, actor, reason)
         except StaleRevision as problem:
@@ -160,10 +160,15 @@ def _commit_change(
         flags[change.flag.route] = change.flag
 
 
-def _remember_file(here: Plane, live: Live, change: PlannedChange) -> None:
-    """A file that says the same in other words is the new base of the next comparison."""
-    if live.files.get(change.file_key) != change.file_text:
-        here.store.commit(Change({}, files={change.file_key: change.file_text}))
+def _remember_file(here: Plane, live: Live, change: PlannedChange, actor: str, reason: str) -> None:
+    """A file is the base of the next comparison; one that says the same in other words is no entry of the log."""
+    if live.files.get(change.file_key) == change.file_text:
+        return
+    entry: dict[str, Any] = {}
+    if change.action != "nothing":
+        new = {"kind": change.kind, "name": change.name, "file": change.file_text}
+        entry = audit_entry(here, actor, change.action, reason, "", None, new=new)
+    here.store.commit(Change(entry, files={change.file_key: change.file_text}))
 
 
 def audit_entry(

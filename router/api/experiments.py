@@ -1,4 +1,4 @@
-"""Experiments and routes as JSON: read them, steer them, ask why a unit gets its arm."""
+"""Experiments and routes as JSON: read them, steer them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from router.api import words
 from router.api.apply import audit_entry
 from router.api.bodies import Body, read_body
 from router.api.plane import Plane, plane
-from router.assignment import CompiledFlag
 from router.errors import Problem, SpecError, StaleRevision, UnknownName
-from router.explain import explain
 from router.flag import Flag
 from router.store.flags import Change
 
@@ -96,35 +94,6 @@ def audit() -> Response:
         raise SpecError([Problem("count", f"1 to {HISTORY}", repr(text))])
     route, run = request.args.get("route"), request.args.get("run")
     return jsonify({"entries": plane().store.audit(int(text), route=route, run=run)})
-
-
-@views.get("/v1/explain")
-def why() -> Response:
-    """Which arm a unit gets, step by step."""
-    unit = request.args.get("unit")
-    name = request.args.get("route")
-    if name is None and "experiment" in request.args:
-        name = run_of(plane(), request.args["experiment"])["route"]
-    if name is None:
-        raise SpecError([Problem("route", "a route, or an experiment", "neither")])
-    return jsonify(explained(flag_of(plane(), name), unit))
-
-
-def explained(flag: Flag, unit: str | None) -> dict[str, Any]:
-    """The assignment of a unit with every step that led to it; an empty unit is no unit."""
-    octets = unit.encode() if unit else None
-    found = CompiledFlag(flag).assign(octets)
-    return {
-        "route": flag.route,
-        "revision": flag.revision,
-        "unit": unit,
-        "arm": found.arm,
-        "reason": found.reason.value,
-        "run": found.run,
-        "bucket": found.bucket,
-        "analysed": found.arm_index >= 0,
-        "steps": explain(flag, octets),
-    }
 
 
 @views.post("/v1/experiments/<name>/<action>")

@@ -17,6 +17,7 @@ from router.api.counts import Counts
 from router.api.outcome_log import OutcomeLog
 from router.api.run_facts import RunBook
 from router.decision_id import Signer, unit_digester
+from router.forcing import Forcing
 from router.settings import Settings
 from router.store.events import EventLog
 from router.store.flags import FlagStore
@@ -41,6 +42,7 @@ class Plane:
     runs: RunBook
     outcomes: OutcomeLog
     signer: Signer
+    forcing: Forcing
     digest: Callable[[bytes], int]
     counts: Counts
     csrf_key: bytes
@@ -70,6 +72,7 @@ def build(settings: Settings, client: redis.Redis, now: Callable[[], int] = wall
         runs=runs,
         outcomes=outcomes,
         signer=Signer(secrets.decision_keys),
+        forcing=Forcing(secrets.decision_keys),
         digest=unit_digester(secrets.unit_key),
         counts=Counts(),
         csrf_key=secrets.unit_key,

@@ -36,7 +36,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("experiments", "Give everyone the control now."),
     "pause": ("experiments", "Let no step go on; harm still rolls back."),
     "resume": ("experiments", "Go on after a pause."),
-    "explain": ("experiments", "Which arm a unit gets, and each step of why."),
+    "explain": ("flags", "Which arm a unit gets, and each step of why."),
+    "simulate-assignment": ("flags", "How a list of units would be dealt now."),
+    "kill": ("flags", "Give an arm's units the default arm at once; without --arm, everyone."),
+    "unkill": ("flags", "Take a kill switch back."),
+    "force": ("flags", "A signed word that forces an arm for testing."),
+    "layers": ("flags", "Who owns what of each layer, and which experiments meet in one unit."),
     "gateway": ("processes", "Run the gateway alone."),
     "api": ("processes", "Run the API and the dashboard alone."),
     "controller": ("processes", "Run the controller alone."),
@@ -57,7 +62,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"router.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def resolve_command(

@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import redis
 from router.controller.archive import Archive
 from router.controller.fold import Fold
 from router.controller.look import health_of, look
+from router.controller.schedules import due
 from router.errors import Fenced, PointsmanError, StaleRevision, StoreUnavailable
 from router.flag import Flag
 from router.lifecycle import FINAL
@@ -79,6 +81,7 @@ class Controller:
                 return False
             self._heartbeat()
             live = self.store.live()
+            self._keep_schedules(live.flags, token)
             for run in live.runs.values():
                 flag = live.flags.get(run["route"])
                 if run["state"] not in FINAL and flag is not None:
@@ -93,6 +96,18 @@ class Controller:
         except StoreUnavailable:
             self._folds.clear()
             raise
+
+    def _keep_schedules(self, flags: dict[str, Flag], token: int) -> None:
+        """Flags whose schedule has passed an edge get a revision of their own."""
+        for change in due(flags.values(), self._clock()):
+            try:
+                self.store.commit(replace(change, token=token))
+            except StaleRevision as problem:
+                log.info("somebody was faster: %s", problem)
+                continue
+            if change.flag is not None:
+                flags[change.flag.route] = change.flag
+                log.info("%s: %s", change.flag.route, change.audit["reason"])
 
     def _run(self, run: dict[str, Any], flag: Flag, token: int) -> None:
         fold = self._folds.get(run["run"])

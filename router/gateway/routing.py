@@ -111,8 +111,9 @@ class Gate:
         self._no_route = row.tally("pointsman_refused_requests", code="no_route")
         self._no_flags = row.tally("pointsman_refused_requests", code="no_flags")
         self._no_unit = row.tally("pointsman_refused_requests", code="unit_missing")
-        self._forced = row.tally("pointsman_forced_requests", result="taken")
-        self._not_forced = row.tally("pointsman_forced_requests", result="refused")
+        self._forced = [
+            row.tally("pointsman_forced_requests", result=result) for result in ("refused", "taken")
+        ]
         self._reports = row.tally("pointsman_reported_outcomes", result="taken")
         self._bad_reports = row.tally("pointsman_reported_outcomes", result="malformed")
         self._stray_reports = row.tally("pointsman_reported_outcomes", result="not_analysed")
@@ -156,7 +157,7 @@ class Gate:
             return None
         arm, tried = forced_arm(self._forcing, route, head, self._clock)
         if tried:
-            (self._not_forced if arm is None else self._forced).n += 1
+            self._forced[arm is not None].n += 1
         return arm
 
     def _decide(
