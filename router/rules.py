@@ -254,13 +254,7 @@ def faults(condition: Condition) -> Iterator[Fault]:
         return
     count = len(condition.values)
     if count < row.least or (row.most is not None and count > row.most):
-        wanted = (
-            str(row.least)
-            if row.most == row.least
-            else f"at least {row.least}"
-            if row.most is None
-            else "one"
-        )
+        wanted = f"at least {row.least}" if row.most is None else str(row.most)
         yield ("values",), f"{wanted} of {row.operand} for {condition.op}", f"{count} values", ""
         return
     operands = []
