@@ -22,18 +22,14 @@ def running(
 def flag(*experiments: RunningExperiment, route: str = "web", **more: Any) -> Flag:
     """A route with arms v1 (default), v2 and v3, whose attributes are country and plan."""
     arms = tuple(Arm(arm, f"http://{arm}") for arm in ("v1", "v2", "v3"))
-    fields = {
+    fields: dict[str, Any] = {
+        "unit": UnitSource("person", (("header", "x"),)),
         "default": "v1",
         "revision": 1,
         "epoch": 9,
         "attributes": (("country", "header", "x-country"), ("plan", "query", "plan")),
     }
-    made = Flag(
-        route,
-        UnitSource("person", (("header", "x"),)),
-        arms,
-        **{**fields, **more, "experiments": experiments},
-    )
+    made = Flag(**{"route": route, "arms": arms, **fields, **more, "experiments": experiments})
     made.check()
     return made
 
