@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -108,7 +110,7 @@ def test_a_hundred_pairs_of_salts_are_independent(algorithm: str) -> None:
         where = prepare(f"route:{number}#arm")
         sides.append([where(unit) < half for unit in units])
     worst = 0.0
-    for one, other in zip(sides, sides[1:], strict=False):
+    for one, other in itertools.pairwise(sides):
         both, first, second = sum(map(bool.__and__, one, other)), sum(one), sum(other)
         expected = first * second / len(units)
         spread = expected * (len(units) - first) * (len(units) - second) / len(units) ** 2

@@ -41,7 +41,7 @@ def _compare_with_flagd(cases: int, seed: int) -> None:
             experiments=(running,), algorithm="flagd-v2",
         )  # fmt: skip
         compiled = CompiledFlag(flag)
-        theirs = [[name, weight] for name, weight in zip(names, weights, strict=True)]
+        theirs: list[list[str | int]] = [[name, weight] for name, weight in zip(names, weights, strict=True)]
         for _ in range(50):
             unit = rng.choice(ID_SHAPES).format(rng.getrandbits(48))
             data = {"targetingKey": unit, "$flagd": {"flagKey": f"route-{number}:1#arm"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from hypothesis import given
@@ -58,7 +59,7 @@ def test_what_is_given_never_overlaps_and_is_as_wide_as_asked(shares: list[int],
         taken = sorted(
             [*taken, *(Owned(a, b, str(number), None) for a, b in given_)], key=lambda one: one.start
         )
-        assert all(one.end <= other.start for one, other in zip(taken, taken[1:], strict=False))
+        assert all(one.end <= other.start for one, other in itertools.pairwise(taken))
         if data.draw(st.booleans()):  # some experiment ends and leaves a hole
             gone = data.draw(st.sampled_from(sorted({one.run for one in taken})))
             taken = [one for one in taken if one.run != gone]
