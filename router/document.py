@@ -72,6 +72,11 @@ def load(text: str, file: str = "") -> list[Document]:
     return [document for document in documents if document is not None]
 
 
+def dump(data: dict[str, Any]) -> str:
+    """A document as YAML that ``load`` reads back as the same values."""
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+
+
 class _Reader:
     def __init__(self, file: str) -> None:
         self.file = file

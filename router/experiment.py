@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
 from pydantic import Field, model_validator
 
 from router.bucketing import PPM
@@ -16,6 +15,7 @@ from router.conditions import Conditions
 from router.errors import nearest
 from router.quantity import percent_ppm, plain, points
 from router.ramp import DEFAULT_RAMPS, STEP_TIME_MS, STEP_UNITS, coverage_of
+from router.run import plain_values
 from router.strict import Duration, Name, Percent, Strict, Whole, wrong
 
 HOUR_MS = 3_600_000
@@ -238,7 +238,7 @@ class Experiment(Strict):
     def _population(self) -> dict[str, Any]:
         """Who may take part; only what is said, so that a run of an older file stays equal to its file."""
         salt = f"audience:{self.experiment}"
-        audience = [msgspec.to_builtins(one.compiled(salt)) for one in self.audience or ()]
+        audience = [plain_values(one.compiled(salt)) for one in self.audience or ()]
         said = {
             "audience": audience,
             "holdouts": list(self.holdouts),

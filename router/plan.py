@@ -24,7 +24,7 @@ from router.moves import moved
 from router.plan_population import Population
 from router.prerequisites import prerequisites
 from router.route import Route, flag_of
-from router.run import FINAL, new_run, running_experiment
+from router.run import FINAL, new_run, plain_values, running_experiment
 
 # What of a running experiment may change without a new epoch: nothing that its evidence depends on.
 SAFE = frozenset({"ramp", "deadline_ms", "at_deadline"})
@@ -105,6 +105,8 @@ class Planner:
         lines = () if default == wanted.default else behind
         kept = {field: getattr(live, field) for field in LIVE_FIELDS} | {"default": default}
         merged = self.population.with_segments(msgspec.structs.replace(wanted, **kept), document)
+        if merged.with_revision(live.revision) == live:
+            return Change("route", name, "nothing", lines, key, text)
         return self._changed_route(live, merged, text, lines, document)
 
     def _changed_route(
@@ -235,7 +237,7 @@ class Planner:
             return None
         holdouts, layer = part
         if layer is not None:
-            run["layer"] = msgspec.to_builtins(layer)
+            run["layer"] = plain_values(layer)
         kept = flag.without_experiment(last["run"]) if last is not None else flag
         started = kept.with_experiment(running_experiment(spec, run["run"], run["epoch"], holdouts, layer))
         started = self.population.with_segments(started, document).with_revision(flag.revision + 1)

@@ -19,7 +19,7 @@ from router.lanes import Holdout, Slice
 from router.layers import allocate, owners
 from router.population import HoldoutFile, LayerFile, SegmentFile
 from router.rules import OPERATORS
-from router.run import FINAL
+from router.run import FINAL, plain_values
 
 # What of a file may not change while a live run stands on it; the rest may.
 FROZEN = {"layer": ("unit", "shuffle"), "holdout": ("unit", "share")}
@@ -149,7 +149,7 @@ class Population:
             "run": run,
             "state": "held",
             "ended": None,
-            "layer": msgspec.to_builtins(made),
+            "layer": plain_values(made),
             "spec": spec,
         }
         return made

@@ -19,8 +19,10 @@ from router.errors import Problem, SpecError, StaleRevision, UnknownName, neares
 from router.explain import StatedFacts, explain, simulate
 from router.flag import Flag
 from router.layers import free, overlaps, owners
+from router.moves import moved
 from router.population import LayerFile
 from router.quantity import Unreadable, duration_ms
+from router.restore import exported, restored
 from router.rules import Values
 from router.store.flags import Change
 
@@ -47,6 +49,14 @@ class ForceBody(Body):
     reason: str = Field(min_length=1)
     arm: str
     time: str = "1 h"
+
+
+class RollbackBody(Body):
+    """Who brings back which revision, and why."""
+
+    actor: str = Field(min_length=1)
+    reason: str = Field(min_length=1)
+    to: int
 
 
 class SimulateBody(Body):
@@ -123,11 +133,45 @@ def simulated(route: str) -> Response:
     return jsonify({"route": route, "revision": flag.revision, **simulate(flag, body.units, stated, flags)})
 
 
+@views.get("/v1/routes/<route>/revisions")
+def revisions(route: str) -> Response:
+    """The revisions of a route that are kept, newest first."""
+    flag_of(plane(), route)
+    rows = [
+        {"revision": number, "digest": flag.digest(), "default": flag.default, "flag": flag.document()}
+        for number, flag in sorted(plane().store.revisions(route).items(), reverse=True)
+    ]
+    return jsonify({"route": route, "revisions": rows})
+
+
+@views.post("/v1/routes/<route>/rollback")
+def rolled_back(route: str) -> Response:
+    """An earlier revision of a flag made the present one."""
+    here, body = plane(), read_body(RollbackBody)
+    live, kept = flag_of(here, route), here.store.revisions(route)
+    if body.to not in kept:
+        raise UnknownName(f"kept revision of {route}", str(body.to), [str(number) for number in kept])
+    wanted = restored(live, kept[body.to])
+    moves = moved(live, wanted)
+    entry = audit_entry(here, body.actor, "rollback-flag", body.reason, route, None, old=live, new=wanted)
+    here.store.commit(Change(entry, wanted))
+    here.counts.acts.labels("rollback-flag").inc()
+    shown = [{"from": old, "to": new, "ppm": ppm} for old, new, ppm in moves]
+    return jsonify({"route": route, "revision": wanted.revision, "restored": body.to, "moves": shown})
+
+
+@views.get("/v1/export")
+def export() -> Response:
+    """Everything that is applied, as files that ``apply`` takes back unchanged."""
+    live = plane().store.live()
+    return jsonify({"text": exported(live.files, live.flags, live.runs, live.latest)})
+
+
 @views.post("/v1/routes/<route>/<act>")
 def switch(route: str, act: str) -> Response:
     """Throw a kill switch, or throw it back."""
     if act not in SWITCHES:
-        raise UnknownName("act", act, (*SWITCHES, "force", "simulate"))
+        raise UnknownName("act", act, (*SWITCHES, "force", "simulate", "rollback"))
     body = read_body(SwitchBody)
     for _ in range(WRITES_TRIED):
         with contextlib.suppress(StaleRevision):

@@ -41,6 +41,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kill": ("flags", "Give an arm's units the default arm at once; without --arm, everyone."),
     "unkill": ("flags", "Take a kill switch back."),
     "force": ("flags", "A signed word that forces an arm for testing."),
+    "rollback-flag": ("flags", "Make an earlier revision of a route's flag the present one."),
+    "export": ("flags", "Everything that is applied, as files that apply takes back unchanged."),
     "layers": ("flags", "Who owns what of each layer, and which experiments meet in one unit."),
     "gateway": ("processes", "Run the gateway alone."),
     "api": ("processes", "Run the API and the dashboard alone."),

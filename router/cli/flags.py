@@ -132,6 +132,37 @@ def force(route: str, arm: str, time: str, reason: str, address: str | None, as_
     return _show(answer, f"{answer['header']}: {answer['value']}", as_json)
 
 
+@click.command(name="rollback-flag")
+@click.argument("route")
+@click.option("--to", "revision", type=int, required=True, help="A kept revision: one of the last 50.")
+@click.option("--reason", required=True, help="Kept in the audit log.")
+@api_option
+@json_option
+def rollback_flag(route: str, revision: int, reason: str, address: str | None, as_json: bool) -> int:
+    """Make an earlier revision of a route's flag the present one."""
+    body = {"actor": getpass.getuser(), "reason": reason, "to": revision}
+    answer = api_of(address).post(f"/v1/routes/{quote(route)}/rollback", body)
+    moves = [
+        f"moves {row['ppm'] / 10_000:g} % of units from {row['from']} to {row['to']}"
+        for row in answer["moves"]
+    ]
+    text = f"{route} revision {answer['revision']} is as revision {revision} was"
+    return _show(answer, "\n".join([text, *moves]), as_json)
+
+
+@click.command()
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="A file; standard output without it.")
+@api_option
+@json_option
+def export(output: Path | None, address: str | None, as_json: bool) -> int:
+    """Everything that is applied, as one file that apply takes back unchanged."""
+    answer = api_of(address).get("/v1/export")
+    if output is not None:
+        output.write_text(answer["text"], encoding="utf-8")
+        return _show({"file": str(output)}, f"wrote {output}", as_json)
+    return _show(answer, answer["text"].rstrip(), as_json)
+
+
 @click.command()
 @api_option
 @json_option

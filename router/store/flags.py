@@ -20,6 +20,8 @@ from router.store.connect import reachable
 from router.store.keys import Keys
 from router.store.scripts import Script
 
+REVISIONS_KEPT = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -83,6 +85,17 @@ class FlagStore:
             text = cast("bytes | None", self._client.hget(self._keys.flags, route))
         return Flag.parse(text) if text is not None else None
 
+    def revisions(self, route: str) -> dict[int, Flag]:
+        """The last revisions of a route, by number; one that cannot be read is left out."""
+        latest = self.flag(route)
+        if latest is None:
+            return {}
+        numbers = [n for n in range(latest.revision - REVISIONS_KEPT + 1, latest.revision + 1) if n > 0]
+        with reachable("revisions"):
+            texts: Any = self._client.hmget(self._keys.kept, [f"{route} {n}" for n in numbers])
+        found = {str(n): text for n, text in zip(numbers, texts, strict=True) if text is not None}
+        return {int(n): flag for n, flag in parse_flags(found)[0].items()}
+
     def runs(self) -> dict[str, dict[str, Any]]:
         """All run states by run; one that cannot be read is left out, as ``live`` names it."""
         with reachable("runs"):
@@ -128,6 +141,7 @@ class FlagStore:
             msgspec.json.encode(audit) if audit else "",
             keys.notice,
             secrets.token_hex(8),
+            REVISIONS_KEPT,
         ]
         for name, text in change.files.items():
             arguments += [name, text]
@@ -140,6 +154,7 @@ class FlagStore:
             keys.audit,
             keys.token,
             keys.meta,
+            keys.kept,
         ]
         answer = self._put(tables, arguments)
         if answer[0] == b"STALE" and flag is not None:

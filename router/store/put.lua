@@ -1,11 +1,11 @@
 -- Writes flag, run state, files, audit entry and notice as one step, or nothing.
 -- A script is not a transaction: everything is checked before the first write.
--- KEYS: flags revisions runs experiments files audit token meta
--- ARGV: route expected_revision flag run expected_version run_state experiment token audit channel store_id
+-- KEYS: flags revisions runs experiments files audit token meta kept
+-- ARGV: route expected_revision flag run expected_version run_state experiment token audit channel store_id most_kept
 --       then pairs of file name and text
 local route, expected, flag = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local run, version, state, experiment = ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
-for i, kind in ipairs({'hash', 'hash', 'hash', 'hash', 'hash', 'stream', 'string', 'hash'}) do
+for i, kind in ipairs({'hash', 'hash', 'hash', 'hash', 'hash', 'stream', 'string', 'hash', 'hash'}) do
   local found = redis.call('TYPE', KEYS[i])['ok']
   if found ~= 'none' and found ~= kind then return {'WRONGTYPE', KEYS[i], found} end
 end
@@ -24,12 +24,14 @@ redis.call('HSETNX', KEYS[8], 'store_id', ARGV[11])
 if route ~= '' and flag ~= '' then
   redis.call('HSET', KEYS[1], route, flag)
   redis.call('HSET', KEYS[2], route, tostring(expected + 1))
+  redis.call('HSET', KEYS[9], route .. ' ' .. (expected + 1), flag)
+  redis.call('HDEL', KEYS[9], route .. ' ' .. (expected + 1 - tonumber(ARGV[12])))
 end
 if run ~= '' then
   redis.call('HSET', KEYS[3], run, state)
   redis.call('HSET', KEYS[4], experiment, run)
 end
-for i = 12, #ARGV - 1, 2 do redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
+for i = 13, #ARGV - 1, 2 do redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
 if ARGV[9] ~= '' then redis.call('XADD', KEYS[6], '*', 'entry', ARGV[9]) end
 if route ~= '' then redis.call('PUBLISH', ARGV[10], route) end
 return {'OK'}

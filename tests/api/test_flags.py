@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,3 +197,65 @@ def test_the_commands_say_the_same(flags: Desk, address: str, tmp_path: Path) ->
     file = tmp_path / "units.txt"
     file.write_text("ana\n")
     assert "v3" in said(address, "simulate-assignment", "web", "--units", str(file), "-a", "groups=staff")
+
+
+def test_an_earlier_revision_comes_back_as_a_new_one(flags: Desk) -> None:
+    route = ROUTE.partition("---")[0]
+    flags.http.post("/v1/experiments/better/rollback", json=WHO)
+    first = live(flags)
+    flags.apply(route.replace("9001", "9011"))
+    post(flags, "web/kill", arm="v3", **WHO)
+    changed = live(flags)
+    status, answer = post(flags, "web/rollback", to=first.revision, **WHO)
+    assert (status, answer["revision"], answer["restored"]) == (200, changed.revision + 1, first.revision)
+    assert live(flags).arms == first.arms
+    assert live(flags).killed == ("v3",)  # a switch that was thrown since stays
+    rows = flags.http.get("/v1/routes/web/revisions").get_json()["revisions"]
+    assert [row["revision"] for row in rows] == list(range(changed.revision + 1, 0, -1))
+    assert rows[0]["digest"] == live(flags).digest()
+    assert post(flags, "web/rollback", to=99, **WHO)[0] == 404
+
+
+def test_a_revision_that_would_disturb_a_run_stays_where_it_is(flags: Desk) -> None:
+    before = live(flags)
+    status, answer = post(flags, "web/rollback", to=1, **WHO)
+    assert status == 200  # as it was before the experiment: nothing that the run compares
+    assert live(flags).experiments == before.experiments
+    flags.http.post("/v1/experiments/better/rollback", json=WHO)
+    flags.apply(ROUTE.partition("---")[0].replace("9002", "9012"))
+    flags.apply(ROUTE.rpartition("---")[2].replace("v2\n", "v2\nattempt: 2\n", 1))
+    status, answer = post(flags, "web/rollback", to=1, **WHO)
+    assert status == 422
+    assert "arms.v2: expected what run better.2 compares" in answer["error"]["message"]
+
+
+def test_fifty_revisions_are_kept(flags: Desk) -> None:
+    for _ in range(30):
+        post(flags, "web/kill", **WHO)
+        post(flags, "web/unkill", **WHO)
+    kept = flags.store.revisions("web")
+    assert (len(kept), max(kept)) == (50, live(flags).revision)
+    assert flags.client.hlen(flags.keys.kept) == 50 + len(flags.store.revisions("pool"))
+
+
+def test_what_is_exported_is_taken_back_unchanged_and_starts_an_empty_store_alike(
+    flags: Desk, desk_of: Callable[..., Desk]
+) -> None:
+    flags.http.post("/v1/experiments/better/promote", json=WHO)
+    flags.apply(
+        ROUTE.rpartition("---")[2]
+        .replace("better\n", "next\n", 1)
+        .replace("control: v1", "control: v2")
+        .replace("treatment: v2", "treatment: v3")
+    )
+    text = flags.http.get("/v1/export").get_json()["text"]
+    before = live(flags)
+    answer = flags.apply(text).get_json()
+    assert (answer["empty"], live(flags)) == (True, before), answer["text"]
+    assert "experiment: next" in text
+    assert "experiment: better" not in text
+    other = desk_of(replace(flags.settings, prefix=flags.settings.prefix + "other:"))
+    assert other.apply(text).status_code == 200
+    again = live(other)
+    assert (again.default, again.rules, again.arms) == ("v2", before.rules, before.arms)
+    assert [one.experiment for one in again.experiments] == ["next"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -72,7 +73,7 @@ class World:
         for change in plan.changes:
             for run in (change.superseded, change.run):
                 if run is not None:
-                    self.runs[run["run"]] = run
+                    self.runs[run["run"]] = json.loads(json.dumps(run))
                     self.latest[run["experiment"]] = run["run"]
             if change.flag is not None:
                 assert change.flag.revision == getattr(self.flags.get(change.flag.route), "revision", 0) + 1
