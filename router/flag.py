@@ -28,11 +28,15 @@ ATTRIBUTE_PLACES = ("header", "header-list", "cookie", "query", "path", "host", 
 
 
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One alternative of a route. ``identity`` is a digest of what it is: a change of it is a new epoch."""
+    """One alternative of a route. ``identity`` is a digest of what it is: a change of it is a new epoch.
+
+    ``value`` is what asking for the flag gives; its name where there is none. No upstream: nothing is routed to it.
+    """
 
     name: str
     upstream: str
     identity: str = ""
+    value: str | bool | int | float | None = None
 
 
 class UnitSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,12 +1,14 @@
 """A route as people write it: what it matches, its unit, its arms, its default arm. It outlives experiments.
 
 ``flag_of`` compiles it to the flag that gateways read. A route's arm may carry a path in its upstream, which then
-replaces the path of the route's match; several arms may share a server.
+replaces the path of the route's match; several arms may share a server. A route whose arms have no upstream is a flag
+only, for those who ask for it and route themselves.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -17,9 +19,9 @@ from router.conditions import LONGEST_LIST, Attribute, RequirementModel, RuleMod
 from router.document import Path
 from router.errors import nearest
 from router.flag import Algorithm, Arm, Flag, Match, UnitSource
-from router.quantity import Unreadable
+from router.quantity import Unreadable, decimal, signed
 from router.rules import UNIT
-from router.strict import Duration, Name, Strict, Truth, place, reads, wrong
+from router.strict import Duration, Name, Strict, Truth, place, reads, truth, wrong
 
 # Where a unit may stand in a request: one row per kind, whether it needs a name, and what that name looks like.
 PLACES: dict[str, str] = {
@@ -28,6 +30,15 @@ PLACES: dict[str, str] = {
     "query": "a parameter's name",
     "json": "a JSON pointer that begins with '/'",
     "request": "",
+}
+
+
+# What asking for a flag gives, by the route's type: how it is read from text.
+VALUES: dict[str, Callable[[str], str | bool | int | float]] = {
+    "string": str,
+    "boolean": truth,
+    "integer": signed,
+    "float": decimal,
 }
 
 
@@ -60,14 +71,21 @@ def upstream(value: object) -> str:
     return str(value)
 
 
+Upstream = Annotated[str, reads(upstream)]
+
+
 class ArmModel(Strict):
     """One alternative of a route."""
 
-    upstream: Annotated[str, reads(upstream)]
+    upstream: Upstream | None = None
+    value: str | None = None
 
-    def identity(self) -> str:
-        """A digest of what this arm is."""
-        return hashlib.blake2b(self.upstream.encode(), digest_size=8).hexdigest()
+    def compiled(self, name: str, kind: str) -> Arm:
+        """The arm as a flag holds it; its identity is a digest of what it is."""
+        what = (self.upstream or "") + ("" if self.value is None else f"\n{kind} {self.value}")
+        identity = hashlib.blake2b(what.encode(), digest_size=8).hexdigest()
+        value = None if self.value is None else VALUES[kind](self.value)
+        return Arm(name, self.upstream or "", identity, value)
 
 
 def _path(value: object) -> str:
@@ -94,10 +112,11 @@ class Route(Strict):
     """A route file."""
 
     route: Name
-    match: MatchModel = MatchModel()
+    match: MatchModel | None = None
     unit: UnitModel
     arms: Annotated[dict[Name, ArmModel], Field(min_length=1, max_length=32)]
     default: Name
+    type: Literal["string", "boolean", "integer", "float"] = "string"
     expose: Literal["all", "id", "none"] = "all"
     first_byte_timeout: Duration | None = None
     total_timeout: Duration | None = None
@@ -128,6 +147,23 @@ class Route(Strict):
         return self
 
     @model_validator(mode="after")
+    def _serves_or_answers(self) -> Route:
+        served = [name for name, arm in self.arms.items() if arm.upstream is not None]
+        if served and len(served) < len(self.arms):
+            missing = next(name for name in self.arms if name not in served)
+            raise wrong("an upstream, as the other arms have", "none", at=("arms", missing))
+        if not served and self.match is not None:
+            raise wrong("no match on a route whose arms have no upstream", "one", at=("match",))
+        for name, arm in self.arms.items():
+            if arm.value is None and self.type != "string":
+                raise wrong(f"a value, since the type is {self.type}", "none", at=("arms", name))
+            try:
+                arm.compiled(name, self.type)
+            except Unreadable as problem:
+                raise wrong(problem.expected, problem.found, at=("arms", name, "value")) from problem
+        return self
+
+    @model_validator(mode="after")
     def _names_once(self) -> Route:
         seen: dict[str, str] = {}
         for i, rule in enumerate(self.rules):
@@ -142,12 +178,14 @@ class Route(Strict):
 
 def flag_of(route: Route) -> Flag:
     """The flag of a route without experiments, at revision 0."""
-    match = route.match
+    served = any(arm.upstream is not None for arm in route.arms.values())
+    match = route.match or MatchModel()
+    headers = tuple((k.lower(), v) for k, v in match.headers.items())
     return Flag(
         route=route.route,
-        match=Match(match.path, match.host, tuple((k.lower(), v) for k, v in match.headers.items())),
+        match=Match(match.path, match.host, headers) if served else None,
         unit=UnitSource(route.unit.kind, tuple(route.unit.from_), route.unit.on_missing),
-        arms=tuple(Arm(arm, model.upstream, model.identity()) for arm, model in route.arms.items()),
+        arms=tuple(model.compiled(arm, route.type) for arm, model in route.arms.items()),
         default=route.default,
         expose=route.expose,
         first_byte_timeout_ms=route.first_byte_timeout,

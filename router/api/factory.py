@@ -7,7 +7,7 @@ from collections.abc import Callable
 import redis
 from flask import Flask, Response
 
-from router.api import apply, auth, dashboard, errors, experiments, flags, outcomes, status, try_page
+from router.api import apply, auth, dashboard, errors, experiments, flags, ofrep, outcomes, status, try_page
 from router.api.plane import EXTENSION, build, plane, wall_ms
 from router.api.words import FILTERS
 from router.settings import Settings
@@ -17,6 +17,7 @@ BLUEPRINTS = (
     outcomes.views,
     experiments.views,
     flags.views,
+    ofrep.views,
     apply.views,
     status.views,
     auth.views,

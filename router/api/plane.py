@@ -14,6 +14,7 @@ import redis
 from flask import current_app
 
 from router.api.counts import Counts
+from router.api.flag_book import FlagBook
 from router.api.outcome_log import OutcomeLog
 from router.api.run_facts import RunBook
 from router.decision_id import Signer, unit_digester
@@ -40,6 +41,7 @@ class Plane:
     settings: Settings
     store: FlagStore
     runs: RunBook
+    flags: FlagBook
     outcomes: OutcomeLog
     signer: Signer
     forcing: Forcing
@@ -70,6 +72,7 @@ def build(settings: Settings, client: redis.Redis, now: Callable[[], int] = wall
         settings=settings,
         store=store,
         runs=runs,
+        flags=FlagBook(store),
         outcomes=outcomes,
         signer=Signer(secrets.decision_keys),
         forcing=Forcing(secrets.decision_keys),

@@ -129,7 +129,7 @@ class Controller:
 
     def _look(self, run: dict[str, Any], flag: Flag, fold: Fold, token: int, now: int) -> None:
         health = health_of(fold, now, self.settings.lag_limit_ms, self.settings.writer_silence_ms)
-        decision, change = look(run, flag, fold, health, now, ready=self._ready(run, now))
+        decision, change = look(run, flag, fold, health, now, ready=self._ready(run, flag, now))
         try:
             self.store.commit(type(change)(change.audit, change.flag, change.run, change.files, token=token))
         except StaleRevision as problem:
@@ -138,8 +138,10 @@ class Controller:
         if change.audit:
             log.info("%s", decision.sentence)
 
-    def _ready(self, run: dict[str, Any], now: int) -> bool:
-        """Every live gateway has seen the treatment's endpoints ready."""
+    def _ready(self, run: dict[str, Any], flag: Flag, now: int) -> bool:
+        """Every live gateway has seen the treatment's endpoints ready; an arm without upstream has none."""
+        if not any(arm.upstream for arm in flag.arms if arm.name == run["treatment"]):
+            return True
         beats = [beat for beat in self.store.heartbeats(now) if beat.get("role") == "gateway"]
         name = f"{run['route']}/{run['treatment']}"
         return bool(beats) and all(beat.get("ready", {}).get(name) for beat in beats)

@@ -151,7 +151,9 @@ class Compiler:
         self._upstreams: dict[str, Any] = {}
 
     def upstream(self, url: str) -> Any:
-        """The upstream at an address; its path is the arm's matter."""
+        """The upstream at an address; its path is the arm's matter. None without an address."""
+        if not url:
+            return None
         address = address_of(url)
         if address not in self._upstreams:
             try:

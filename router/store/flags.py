@@ -53,6 +53,15 @@ class Live:
     corrupt: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What differs from revisions that somebody holds: flags that changed, routes that are gone, flags nobody can read."""
+
+    changed: dict[str, Flag]
+    gone: frozenset[str]
+    corrupt: dict[str, str]
+
+
 class FlagStore:
     """The store of flags and runs."""
 
@@ -84,6 +93,16 @@ class FlagStore:
         with reachable("flag"):
             text = cast("bytes | None", self._client.hget(self._keys.flags, route))
         return Flag.parse(text) if text is not None else None
+
+    def moved(self, held: Mapping[str, int]) -> Moved:
+        """What has changed beside the revisions held; a flag that cannot be read leaves its predecessor."""
+        with reachable("moved"):
+            rows: Any = self._client.hgetall(self._keys.revisions)
+            found = {name.decode(): text for name, text in rows.items()}
+            wanted = [name for name, text in found.items() if str(held.get(name, 0)).encode() != text]
+            texts: Any = self._client.hmget(self._keys.flags, wanted) if wanted else []
+        changed, corrupt = parse_flags({name: text or b"" for name, text in zip(wanted, texts, strict=True)})
+        return Moved(changed, frozenset(held) - frozenset(found), corrupt)
 
     def revisions(self, route: str) -> dict[int, Flag]:
         """The last revisions of a route, by number; one that cannot be read is left out."""
