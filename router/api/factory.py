@@ -7,7 +7,19 @@ from collections.abc import Callable
 import redis
 from flask import Flask, Response
 
-from router.api import apply, auth, dashboard, errors, experiments, flags, ofrep, outcomes, status, try_page
+from router.api import (
+    apply,
+    auth,
+    dashboard,
+    errors,
+    experiments,
+    exposures,
+    flags,
+    ofrep,
+    outcomes,
+    status,
+    try_page,
+)
 from router.api.plane import EXTENSION, build, plane, wall_ms
 from router.api.words import FILTERS
 from router.settings import Settings
@@ -18,6 +30,7 @@ BLUEPRINTS = (
     experiments.views,
     flags.views,
     ofrep.views,
+    exposures.views,
     apply.views,
     status.views,
     auth.views,
