@@ -60,7 +60,7 @@ class ConditionModel(Strict):
 
     def compiled(self, salt: str) -> Condition:
         """The condition as a flag holds it; only what deals keeps a salt."""
-        kept = salt if self.op == "percent_of" else ""
+        kept = f"{salt}:{self.attribute}" if self.op == "percent_of" else ""
         return Condition(self.attribute, self.op, self.values, self.ci, self.missing == "match", kept)
 
 

@@ -27,7 +27,7 @@ class StatedFacts:
     def __init__(
         self,
         attributes: Mapping[str, Values],
-        flags: Mapping[str, Flag] | None = None,
+        flags: Mapping[str, CompiledFlag] | None = None,
         unit: bytes | None = None,
         force: str | None = None,
         depth: int = 0,
@@ -52,7 +52,7 @@ class StatedFacts:
         if flag is None or self._depth >= DEEPEST:
             return None
         deeper = StatedFacts(self._attributes, self._flags, self._unit, None, self._depth + 1)
-        return given(CompiledFlag(flag), self._unit, deeper)
+        return given(flag, self._unit, deeper)
 
 
 def explain(flag: Flag, unit: bytes | None, facts: Facts | None = None) -> list[Step]:
@@ -195,7 +195,7 @@ def _asked(flag: Flag, question: str, salt: str, unit: bytes, ranges: tuple[tupl
 
 
 def simulate(
-    flag: Flag, units: list[str], attributes: Mapping[str, Values], flags: Mapping[str, Flag]
+    flag: Flag, units: list[str], attributes: Mapping[str, Values], flags: Mapping[str, CompiledFlag]
 ) -> dict[str, Any]:
     """How a list of units is dealt: arms and reasons, each with its count and its share of all."""
     compiled = CompiledFlag(flag)

@@ -67,19 +67,19 @@ def take(here: Plane, documents: list[Any]) -> dict[str, Any]:
 
 def _one(here: Plane, document: object, path: str, rows: list[Exposure]) -> dict[str, Any]:
     body = read(ExposureBody, document, path)
-    compiled, flags = here.flags.flags()
-    if body.route not in compiled:
-        raise UnknownName("route", body.route, compiled)
+    flags = here.flags.flags()
+    if body.route not in flags:
+        raise UnknownName("route", body.route, flags)
     unit = body.unit.encode("utf-8", "replace")
     stated: dict[str, Values] = {
         name: tuple(value) if isinstance(value, list) else (value,) for name, value in body.attributes.items()
     }
-    found = compiled[body.route].assign(unit, StatedFacts(stated, flags, unit))
+    found = flags[body.route].assign(unit, StatedFacts(stated, flags, unit))
     if body.arm is not None and body.arm != found.arm:
         raise Refused(
             "other_arm", f"{path}: the flag gives this unit {found.arm}, {body.arm} was served", 409
         )
-    flag = compiled[body.route].flag
+    flag = flags[body.route].flag
     running = flag.experiment(found.run) if found.run is not None else None
     answer = {"route": body.route, "arm": found.arm, "reason": found.reason.value, "analysed": False}
     if running is None:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 
 from router.assignment import CompiledFlag
-from router.flag import Flag
 from router.store.flags import FlagStore
 
 FRESH_S = 0.25
@@ -19,25 +18,21 @@ class FlagBook:
     def __init__(self, store: FlagStore) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._compiled: dict[str, CompiledFlag] = {}
-        self._flags: dict[str, Flag] = {}
+        self._flags: dict[str, CompiledFlag] = {}
         self._read_at = float("-inf")
 
-    def flags(self) -> tuple[Mapping[str, CompiledFlag], Mapping[str, Flag]]:
-        """All flags, compiled and as they are stored; neither is ever changed.
+    def flags(self) -> Mapping[str, CompiledFlag]:
+        """All flags, compiled, by route; the mapping is never changed.
 
         Raises:
             StoreUnavailable: Redis does not answer.
         """
         with self._lock:
             if time.monotonic() - self._read_at >= FRESH_S:
-                found = self._store.moved({name: flag.revision for name, flag in self._flags.items()})
+                held = {name: compiled.flag.revision for name, compiled in self._flags.items()}
+                found = self._store.moved(held)
                 if found.changed or found.gone:
                     kept = {name: flag for name, flag in self._flags.items() if name not in found.gone}
-                    self._flags = kept | found.changed
-                    compiled = {name: CompiledFlag(flag) for name, flag in found.changed.items()}
-                    self._compiled = {
-                        name: compiled.get(name) or self._compiled[name] for name in self._flags
-                    }
+                    self._flags = kept | {name: CompiledFlag(flag) for name, flag in found.changed.items()}
                 self._read_at = time.monotonic()
-            return self._compiled, self._flags
+            return self._flags

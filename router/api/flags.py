@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -81,7 +82,7 @@ def why() -> Response:
         if key.startswith("attr.")
     }
     _declared(flag, stated)
-    return jsonify(explained(flag, unit, stated, plane().store.live().flags if flag.requires else {}))
+    return jsonify(explained(flag, unit, stated, plane().flags.flags()))
 
 
 def _declared(flag: Flag, stated: dict[str, tuple[str, ...]]) -> None:
@@ -99,7 +100,7 @@ def explained(
     flag: Flag,
     unit: str | None,
     attributes: dict[str, tuple[str, ...]] | None = None,
-    flags: dict[str, Flag] | None = None,
+    flags: Mapping[str, CompiledFlag] | None = None,
 ) -> dict[str, Any]:
     """The assignment of a unit with every step that led to it; an empty unit is no unit."""
     octets = unit.encode() if unit else None
@@ -129,8 +130,8 @@ def simulated(route: str) -> Response:
         name: tuple(value) if isinstance(value, list) else (value,) for name, value in body.attributes.items()
     }
     _declared(flag, stated)
-    flags = plane().store.live().flags if flag.requires else {}
-    return jsonify({"route": route, "revision": flag.revision, **simulate(flag, body.units, stated, flags)})
+    dealt = simulate(flag, body.units, stated, plane().flags.flags())
+    return jsonify({"route": route, "revision": flag.revision, **dealt})
 
 
 @views.get("/v1/routes/<route>/revisions")

@@ -116,10 +116,10 @@ def single(key: str) -> Response:
     """One flag for one context."""
     try:
         context = _context()
-        compiled, flags = plane().flags.flags()
-        if key not in compiled:
+        flags = plane().flags.flags()
+        if key not in flags:
             raise OfrepError(404, "FLAG_NOT_FOUND", f"flag {key!r} does not exist")
-        return _json(evaluated(plane(), compiled[key], flags, context), 200)
+        return _json(evaluated(plane(), flags[key], flags, context), 200)
     except OfrepError as problem:
         return _json(problem.document(key), problem.status)
     except StoreUnavailable as problem:
@@ -131,15 +131,15 @@ def bulk() -> Response:
     """All flags for one context; 304 when the caller has this answer already."""
     try:
         context = _context()
-        compiled, flags = plane().flags.flags()
+        flags = plane().flags.flags()
     except OfrepError as problem:
         return _json(problem.document(None), problem.status)
     except StoreUnavailable as problem:
         return _unavailable(None, problem)
     rows = []
-    for key in sorted(compiled):
+    for key in sorted(flags):
         try:
-            rows.append(evaluated(plane(), compiled[key], flags, context))
+            rows.append(evaluated(plane(), flags[key], flags, context))
         except OfrepError as problem:
             rows.append(problem.document(key))
         except Exception:  # one bad flag never affects another
@@ -155,7 +155,7 @@ def bulk() -> Response:
 
 
 def evaluated(
-    here: Plane, compiled: CompiledFlag, flags: Mapping[str, Flag], context: Context
+    here: Plane, compiled: CompiledFlag, flags: Mapping[str, CompiledFlag], context: Context
 ) -> dict[str, Any]:
     """A flag's answer for a context, in the protocol's form.
 

@@ -107,6 +107,10 @@ def test_an_audience_asks_and_outside_nobody_is_analysed() -> None:
     assert {(one.arm, one.reason, one.arm_index) for one in outside} == {("v1", Reason.NOT_IN_AUDIENCE, -1)}
 
 
+def compiled_all(flags: dict[str, Flag]) -> dict[str, CompiledFlag]:
+    return {route: CompiledFlag(one) for route, one in flags.items()}
+
+
 def parents(depth: int, **last: Any) -> dict[str, Flag]:
     """A row of routes, each of which needs the next one's v1."""
     flags = {
@@ -127,7 +131,7 @@ def parents(depth: int, **last: Any) -> dict[str, Flag]:
 )
 def test_a_prerequisite_is_met_by_the_arm_of_a_flag_that_is_on(last: dict[str, Any], met: bool) -> None:
     flags = parents(2, **last)
-    found = CompiledFlag(flags["r0"]).assign(UNIT, StatedFacts({}, flags, UNIT))
+    found = CompiledFlag(flags["r0"]).assign(UNIT, StatedFacts({}, compiled_all(flags), UNIT))
     assert found.reason is (Reason.NO_EXPERIMENT if met else Reason.PREREQUISITE)
 
 
@@ -139,7 +143,10 @@ def test_a_prerequisite_that_is_absent_or_asks_in_a_ring_is_not_met() -> None:
     }
     long = parents(DEEPEST + 1)
     for one, flags in ((alone, {}), (ring["a"], ring), (long["r0"], long)):
-        assert CompiledFlag(one).assign(UNIT, StatedFacts({}, flags, UNIT)).reason is Reason.PREREQUISITE
+        assert (
+            CompiledFlag(one).assign(UNIT, StatedFacts({}, compiled_all(flags), UNIT)).reason
+            is Reason.PREREQUISITE
+        )
 
 
 conditions = st.sampled_from(
