@@ -132,8 +132,8 @@ class CompiledExperiment:
         self._layer_starts = [start for start, _ in layer.ranges] if layer else []
         self._layer_ends = [end for _, end in layer.ranges] if layer else []
         self._lane = prepare(experiment.salt + "#arm")
-        self._included = prepare(experiment.salt + "#in")
         self._traffic = experiment.traffic
+        self._included = prepare(experiment.salt + "#in") if self._traffic < PPM else None
         open_lanes = [lane for lane in experiment.lanes if lane.width(experiment.coverage) > 0]
         self._starts = [lane.start for lane in open_lanes]
         self._ends = [lane.start + lane.width(experiment.coverage) for lane in open_lanes]
@@ -158,7 +158,7 @@ class CompiledExperiment:
 
     def _dealt(self, unit: bytes) -> Assignment:
         default, run = self._default, self._run
-        if self._traffic < PPM and self._included(unit) >= self._traffic:
+        if self._included is not None and self._included(unit) >= self._traffic:
             return Assignment(default, Reason.NOT_INCLUDED, run)
         where = self._lane(unit)
         lane = bisect_right(self._starts, where) - 1
