@@ -80,8 +80,7 @@ class Planner:
         return plan
 
     def _route(self, route: Route, document: Document) -> Change:
-        name, text = route.route, file_text(document)
-        key = key_of("route", name)
+        name, key, text = route.route, key_of("route", route.route), file_text(document)
         wanted = self.population.with_segments(flag_of(route), document).with_schedule_at(self.now)
         live = self.flags.get(name)
         if live is None:

@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from router.assignment import DEEPEST, given
 from router.forcing import Forcing
+from router.gateway.counters import Row
 from router.gateway.identify import HeadLike, NeedsBody, cookie_reader, json_value, may_hold
 from router.rules import Values
 
@@ -123,15 +124,28 @@ class RequestFacts:
         return arm
 
 
-def forced_arm(
-    forcing: Forcing, route: CompiledRoute, head: HeadLike, clock: Callable[[], int]
-) -> tuple[str | None, bool]:
-    """The forced arm of a request, and whether anything asked for one at all."""
-    text = head.lower.get(FORCE_FIELD) or read_force_cookie(head, 0)
-    if text is None:
-        return None, False
-    arm = forcing.read(text.decode("latin-1"), route.flag.route, clock())
-    return (arm if arm in route.arms else None), True
+class ForcedArms:
+    """Reads forced arms, and counts who asked for one: taken, or refused because nobody who may had signed it."""
+
+    __slots__ = ("_clock", "_forcing", "_refused", "_taken")
+
+    def __init__(self, forcing: Forcing, row: Row, clock: Callable[[], int]) -> None:
+        self._forcing = forcing
+        self._clock = clock
+        self._taken = row.tally("pointsman_forced_requests", result="taken")
+        self._refused = row.tally("pointsman_forced_requests", result="refused")
+
+    def arm(self, route: CompiledRoute, head: HeadLike) -> str | None:
+        """The arm of this route that a trusted caller forces."""
+        text = head.lower.get(FORCE_FIELD) or read_force_cookie(head, 0)
+        if text is None:
+            return None
+        arm = self._forcing.read(text.decode("latin-1"), route.flag.route, self._clock())
+        if arm is None or arm not in route.arms:
+            self._refused.n += 1
+            return None
+        self._taken.n += 1
+        return arm
 
 
 def _values(octets: bytes | None) -> Values:

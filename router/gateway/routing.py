@@ -20,7 +20,7 @@ from router.decision_id import Signer
 from router.events import ERROR, EXPOSURE, REFUSED, SLOW, key_digest, pack_where, to_fixed
 from router.forcing import Forcing
 from router.gateway.counters import Row
-from router.gateway.facts import FORCE_FIELD, RequestFacts, forced_arm
+from router.gateway.facts import ForcedArms, RequestFacts
 from router.gateway.identify import NeedsBody
 from router.gateway.pages import PATHS
 from router.gateway.recorder import Block, Recorder, RunBuffer
@@ -103,7 +103,7 @@ class Gate:
         self._recorder = recorder
         self._sign = signer.sign
         self._digest = digest
-        self._forcing = forcing
+        self._forced = ForcedArms(forcing, row, clock)
         self._hold_limit = hold_limit
         self._clock = clock
         # The high half tells workers apart, the low half counts: no two requests share a number.
@@ -111,9 +111,6 @@ class Gate:
         self._no_route = row.tally("pointsman_refused_requests", code="no_route")
         self._no_flags = row.tally("pointsman_refused_requests", code="no_flags")
         self._no_unit = row.tally("pointsman_refused_requests", code="unit_missing")
-        self._forced = [
-            row.tally("pointsman_forced_requests", result=result) for result in ("refused", "taken")
-        ]
         self._reports = row.tally("pointsman_reported_outcomes", result="taken")
         self._bad_reports = row.tally("pointsman_reported_outcomes", result="malformed")
         self._stray_reports = row.tally("pointsman_reported_outcomes", result="not_analysed")
@@ -139,7 +136,7 @@ class Gate:
         ticket.first_byte_ms = route.first_byte_ms
         ticket.total_ms = route.total_ms
         fixed = route.compiled.fixed
-        force = self._force(route, head)
+        force = self._forced.arm(route, head)
         if fixed is not None and force is None:
             route.reasons[fixed.reason].n += 1
             ticket.running = route.first
@@ -149,16 +146,6 @@ class Gate:
         ticket.request = self._request
         self._decide(ticket, route, snapshot, head, body, force)
         return ticket
-
-    def _force(self, route: CompiledRoute, head: RoutedHead) -> str | None:
-        """The arm that a trusted caller forces; all others that try are counted."""
-        lower = head.lower
-        if FORCE_FIELD not in lower and b"cookie" not in lower:
-            return None
-        arm, tried = forced_arm(self._forcing, route, head, self._clock)
-        if tried:
-            self._forced[arm is not None].n += 1
-        return arm
 
     def _decide(
         self,

@@ -12,6 +12,7 @@ from router.document import load
 from router.errors import SpecError
 from router.files import KINDS, parse_documents
 from router.flag import Flag
+from router.layers import overlaps
 from router.plan import Planner
 
 NOW = 1_800_000_000_000
@@ -121,6 +122,20 @@ def test_a_second_experiment_on_the_route_gets_other_ranges_and_the_first_keeps_
     first, second = (one.layer for one in world.flags["web"].experiments)
     assert first is not None and second is not None
     assert (first.ranges, second.ranges) == (((0, 400_000),), ((400_000, 800_000),))
+
+
+def test_experiments_on_two_routes_share_no_unit_inside_a_layer_and_are_independent_without() -> None:
+    world = World()
+    elsewhere = ROUTE.replace("route: web", "route: web2")
+    on_it = OTHER.replace("route: web", "route: web2")
+    world.apply(SHARED, ROUTE, elsewhere, EXPERIMENT, on_it)
+    layers = [world.flags[route].experiments[0].layer for route in ("web", "web2")]
+    assert [one.ranges for one in layers if one] == [((0, 400_000),), ((400_000, 800_000),)]
+    assert [row["how"] for row in overlaps(world.flags.values())] == ["disjoint"]
+    world = World()
+    alone = [text.replace("layer: search\nlayer_share: 40%\n", "") for text in (EXPERIMENT, on_it)]
+    world.apply(SHARED, ROUTE, elsewhere, *alone)
+    assert [row["how"] for row in overlaps(world.flags.values())] == ["independent"]
 
 
 def test_ranges_of_an_ended_run_rest_before_they_are_given_again() -> None:
