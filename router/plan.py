@@ -7,8 +7,7 @@ make old evidence meaningless begins a new epoch, and the plan says what is disc
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,11 +15,13 @@ import msgspec
 from router.change import Change, Plan, file_text, key_of
 from router.conditions import strangers
 from router.document import Document
+from router.drift import as_applied, drift_lines, merged
 from router.errors import Problem, SpecError
 from router.experiment import Experiment
 from router.files import Files
 from router.flag import Flag
 from router.moves import moved
+from router.plan_lines import discarded, ranges, route_differences, route_removals
 from router.plan_population import Population
 from router.prerequisites import prerequisites
 from router.route import Route, flag_of
@@ -28,14 +29,10 @@ from router.run import FINAL, new_run, plain_values, running_experiment
 
 # What of a running experiment may change without a new epoch: nothing that its evidence depends on.
 SAFE = frozenset({"ramp", "deadline_ms", "at_deadline"})
-# What the product changes on its own, so that it stays when a file is applied.
-LIVE_FIELDS = ("epoch", "experiments", "kill", "killed")
 # Fields of a flag that decide who can be enrolled: changed during a run they begin a new epoch.
 WHO = ("rules", "requires", "attributes", "segments", "algorithm")
-SHOWN_FIELDS = (
-    "match", "unit", "default", "expose", "first_byte_timeout_ms", "total_timeout_ms", "enabled", "schedule", "units",
-    *WHO,
-)  # fmt: skip
+# Entries of the audit log about a route, newest first.
+Audit = Callable[[str], Sequence[Mapping[str, Any]]]
 
 
 class Planner:
@@ -48,7 +45,9 @@ class Planner:
         latest: Mapping[str, str],
         files: Mapping[str, str],
         now: int,
+        audit: Audit = lambda route: (),
     ) -> None:
+        self.audit = audit
         self.flags = dict(flags)
         self.runs = dict(runs)
         self.latest = latest
@@ -90,45 +89,42 @@ class Planner:
             return Change(
                 "route", name, "create", (f"arms {arms}", f"default {flag.default}"), key, text, flag
             )
-        before = self.files.get(key)
-        behind = _behind(wanted.default, live.default)
-        segments = self.population.with_segments(live, document).segments
-        if before == text and segments == live.segments:
-            return Change("route", name, "nothing", behind, key, text)
-        old_default = json.loads(before)["default"] if before else live.default
-        default = wanted.default if wanted.default != old_default else live.default
-        if default not in {arm.name for arm in wanted.arms}:
-            expected = f"the live default {default!r} among the arms"
+        base = as_applied(self.files.get(key), self.now)
+        drift = self._drift(base or wanted, live)
+        flag = self.population.with_segments(merged(base, wanted, live), document)
+        if flag.default not in {arm.name for arm in flag.arms}:
+            expected = f"the live default {live.default!r} among the arms"
             self.problems.append(document.problem(("arms",), expected, "none"))
-            default = wanted.default
-        lines = () if default == wanted.default else behind
-        kept = {field: getattr(live, field) for field in LIVE_FIELDS} | {"default": default}
-        merged = self.population.with_segments(msgspec.structs.replace(wanted, **kept), document)
-        if merged.with_revision(live.revision) == live:
-            return Change("route", name, "nothing", lines, key, text)
-        return self._changed_route(live, merged, text, lines, document)
+            return Change("route", name, "nothing", (), key, text)
+        if flag == live:
+            return Change("route", name, "nothing", (), key, text, drift=drift)
+        return self._changed_route(live, flag, text, document, drift)
+
+    def _drift(self, base: Flag, live: Flag) -> tuple[str, ...]:
+        """What is live and not in the file, by whose act; the log is asked only where something is."""
+        return drift_lines(base, live, self.audit(live.route)) if drift_lines(base, live, ()) else ()
 
     def _changed_route(
-        self, live: Flag, merged: Flag, text: str, lines: tuple[str, ...], document: Document | None
+        self, live: Flag, flag: Flag, text: str, document: Document | None, drift: tuple[str, ...] = ()
     ) -> Change:
-        merged = merged.with_revision(live.revision + 1)
-        killed = tuple(arm for arm in merged.killed if arm in {one.name for one in merged.arms})
-        merged = msgspec.structs.replace(merged, killed=killed)
-        what = [*lines, *_route_differences(live, merged)]
+        killed = tuple(arm for arm in flag.killed if arm in {one.name for one in flag.arms})
+        flag = msgspec.structs.replace(flag, killed=killed, revision=live.revision + 1)
+        what = route_differences(live, flag)
         for running in live.experiments:
-            self._disturbs(live, merged, running.experiment, document, what)
-        self.flags[live.route] = merged
+            self._disturbs(live, flag, running.experiment, document, what)
+        self.flags[live.route] = flag
         key = key_of("route", live.route)
         return Change(
-            "route", live.route, "change", tuple(what), key, text, merged, moves=moved(live, merged)
-        )
+            "route", live.route, "change", tuple(what), key, text, flag, moves=moved(live, flag),
+            removes=route_removals(live, flag), drift=drift,
+        )  # fmt: skip
 
     def _segments_elsewhere(self, planned: set[str]) -> Iterator[Change]:
         """Routes whose files are not here, but whose segments change."""
         for route, live in sorted(self.flags.items()):
-            merged = self.population.with_segments(live, None)
-            if route not in planned and merged.segments != live.segments:
-                yield self._changed_route(live, merged, self.files.get(key_of("route", route), ""), (), None)
+            flag = self.population.with_segments(live, None)
+            if route not in planned and flag.segments != live.segments:
+                yield self._changed_route(live, flag, self.files.get(key_of("route", route), ""), None)
 
     def _disturbs(
         self, live: Flag, merged: Flag, name: str, document: Document | None, what: list[str]
@@ -176,7 +172,10 @@ class Planner:
             if live and differing <= SAFE:
                 run = {**last, "spec": spec, "version": last["version"] + 1}
                 lines = ("ramp or deadline change within the epoch; evidence stays",)
-                return Change("experiment", name, "change", lines, key, text, run=run)
+                # Routing stays as it is, but whoever read the route before must be able to tell.
+                read = self.flags[run["route"]]
+                self.flags[read.route] = read.with_revision(read.revision + 1)
+                return Change("experiment", name, "change", lines, key, text, self.flags[read.route], run)
             if not live and last["state"] != "superseded" and spec["attempt"] <= last["attempt"]:
                 expected = f"attempt: {last['attempt'] + 1} to start again after {last['state']}"
                 self._refuse(document, "attempt", expected, f"attempt {spec['attempt']}")
@@ -225,11 +224,11 @@ class Planner:
         document: Document | None,
     ) -> Change | None:
         superseded: dict[str, Any] | None = None
-        discarded: tuple[str, ...] = ()
+        lost: tuple[str, ...] = ()
         if last is not None and last["state"] not in FINAL:
             superseded = {**last, "state": "superseded", "ended": self.now, "version": last["version"] + 1}
             superseded["reason"] = "the file changed what is compared"
-            discarded = (f"run {last['run']} is superseded; {_units(last)} of evidence are discarded",)
+            lost = (discarded(last),)
         run = new_run(spec, flag.epoch + 1, self.now)
         part = self.population.part_of(spec, run["run"], flag, superseded, document)
         if part is None:
@@ -246,12 +245,21 @@ class Planner:
         lines = (
             f"run {run['run']}: {spec['control']} against {spec['treatment']}, held until the treatment is ready",
             f"first step {first:g} % of traffic, {len(spec['ramp'])} steps",
-            *([f"owns {_ranges(layer.ranges)} of layer {layer.layer}"] if layer else []),
-            *discarded,
+            *([f"owns {ranges(layer.ranges)} of layer {layer.layer}"] if layer else []),
         )
         action = "restart" if superseded else "start"
         return Change(
-            "experiment", spec["experiment"], action, lines, key, text, started, run, superseded, moves
+            "experiment",
+            spec["experiment"],
+            action,
+            lines,
+            key,
+            text,
+            started,
+            run,
+            superseded,
+            moves,
+            discards=lost,
         )
 
     def _restarted(self, name: str) -> list[Change]:
@@ -261,40 +269,3 @@ class Planner:
             last["spec"], key, self.files.get(key, ""), self.flags[last["route"]], last, None
         )
         return [change] if change else []
-
-
-def _units(run: Mapping[str, Any]) -> str:
-    units = (run.get("evidence") or {}).get("units", {})
-    return f"{sum(row['exposed'] for row in units.values()):,} units"
-
-
-def _ranges(ranges: tuple[tuple[int, int], ...]) -> str:
-    return " and ".join(f"[{start}, {end})" for start, end in ranges)
-
-
-def _behind(file_default: str, live_default: str) -> tuple[str, ...]:
-    if file_default == live_default:
-        return ()
-    return (
-        f"file behind: default {file_default}, live {live_default}",
-        f"patch: -default: {file_default}  +default: {live_default}",
-    )
-
-
-def _route_differences(old: Flag, new: Flag) -> list[str]:
-    lines = []
-    for name in SHOWN_FIELDS:
-        if getattr(old, name) != getattr(new, name):
-            lines.append(f"{name}: {getattr(old, name)} -> {getattr(new, name)}")
-    before, after = ({arm.name: arm.upstream for arm in flag.arms} for flag in (old, new))
-    lines += [
-        f"arm {arm}: {before.get(arm, 'none')} -> {after.get(arm, 'none')}"
-        for arm in sorted({*before, *after})
-        if before.get(arm) != after.get(arm)
-    ]
-    if any(
-        getattr(old, name) != getattr(new, name)
-        for name in ("rules", "units", "requires", "attributes", "segments")
-    ):
-        lines.append("what rules, lists and prerequisites move depends on who asks and is not counted")
-    return lines

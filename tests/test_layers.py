@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOOR = (
     "errors document telemetry settings bucketing quantity rules lanes flag assignment explain moves forcing decision_id events "
-    "reading metric ramp strict conditions route population run experiment files layers change prerequisites plan_population plan restore attribution "
+    "reading metric ramp strict conditions route population run experiment files layers change drift prerequisites plan_lines plan_population plan restore attribution "
     "health evidence lifecycle decision"
 ).split()
 # What each part may import beside the standard library and itself. "floor" is the floor; more are packages or modules.

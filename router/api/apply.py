@@ -25,6 +25,7 @@ from router.store.flags import Change, Live, differences
 
 STALE_ANSWER = 412
 WRITES_TRIED = 3
+DRIFT_REACH = 1000  # entries of a route's log that are asked who changed it
 
 views = Blueprint("apply", __name__)
 
@@ -50,10 +51,23 @@ def apply() -> Response:
     """Plan the files, and unless it is a dry run, do what the plan says."""
     body = read_body(ApplyBody)
     dry = request.args.get("dry_run", "0") not in ("", "0", "false")
-    documents = _documents(body.files)
+    return jsonify(
+        made_true(plane(), _documents(body.files), body.expected, body.actor, body.reason, dry=dry)
+    )
+
+
+def made_true(
+    here: Plane, documents: list[Document], expected: Mapping[str, int], actor: str, reason: str, *, dry: bool
+) -> dict[str, Any]:
+    """Plan documents, and unless it is a dry run, do what the plan says.
+
+    Raises:
+        SpecError: documents that cannot be applied to the live state.
+        StaleRevision: a route is not at its expected revision, or moved meanwhile.
+    """
     for tried in range(WRITES_TRIED):
         try:
-            return jsonify(_apply(plane(), body, documents, dry=dry))
+            return _apply(here, documents, expected, actor, reason, dry=dry)
         except StaleRevision as problem:
             # The controller writes a live run once a second; a flag that moved is somebody else's decision.
             if not problem.what.startswith("run ") or tried == WRITES_TRIED - 1:
@@ -61,14 +75,19 @@ def apply() -> Response:
     raise AssertionError("unreachable")
 
 
-def _apply(here: Plane, body: ApplyBody, documents: list[Document], *, dry: bool) -> dict[str, Any]:
+def _apply(
+    here: Plane, documents: list[Document], expected: Mapping[str, int], actor: str, reason: str, *, dry: bool
+) -> dict[str, Any]:
     live = here.store.live()
-    _hold_to(live, body.expected, here)
+    _hold_to(live, expected, here)
     files = parse_documents(documents, _known(live))
-    planner = Planner(live.flags, live.runs, live.latest, live.files, here.now())
-    plan = planner.plan(files)
+
+    def audit(route: str) -> list[dict[str, Any]]:
+        return here.store.audit(count=DRIFT_REACH, route=route)
+
+    plan = Planner(live.flags, live.runs, live.latest, live.files, here.now(), audit).plan(files)
     if not dry:
-        _commit(here, live, plan, body.actor, body.reason)
+        _commit(here, live, plan, actor, reason)
     touched = {change.flag.route: change.flag for change in plan.changes if change.flag is not None}
     revisions = {route: live.flags[route].revision for route in touched if route in live.flags}
     if not dry:
@@ -77,6 +96,7 @@ def _apply(here: Plane, body: ApplyBody, documents: list[Document], *, dry: bool
         "changes": [change.document() for change in plan.changes],
         "text": plan.text(),
         "empty": plan.empty,
+        "safe": all(change.safe for change in plan.changes),
         "applied": not dry and not plan.empty,
         "revisions": revisions,
     }
@@ -119,7 +139,10 @@ def _hold_to(live: Live, expected: Mapping[str, int], here: Plane) -> None:
 
 def _flag_at(here: Plane, route: str, revision: int) -> dict[str, Any]:
     """The flag as it was at a revision, from the audit log; empty when the log no longer reaches so far."""
-    for entry in here.store.audit(count=1000, route=route):
+    kept = here.store.revisions(route).get(revision)
+    if kept is not None:
+        return kept.document()
+    for entry in here.store.audit(count=DRIFT_REACH, route=route):
         new = entry.get("new") or {}
         if new.get("revision") == revision and "arms" in new:
             return dict(new)

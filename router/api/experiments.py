@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -11,6 +12,8 @@ from router.api import words
 from router.api.apply import audit_entry
 from router.api.bodies import Body, read_body
 from router.api.plane import Plane, plane
+from router.change import key_of
+from router.document import dump
 from router.errors import Problem, SpecError, StaleRevision, UnknownName
 from router.flag import Flag
 from router.store.flags import Change
@@ -38,12 +41,6 @@ def routes() -> Response:
     return jsonify({"routes": rows, "corrupt": live.corrupt})
 
 
-@views.get("/v1/routes/<route>")
-def route(route: str) -> Response:
-    """One route's flag."""
-    return jsonify({"flag": flag_of(plane(), route).document()})
-
-
 @views.get("/v1/experiments")
 def experiments() -> Response:
     """A summary of each experiment's latest run."""
@@ -59,15 +56,19 @@ def experiment(name: str) -> Response:
     """One experiment: its latest run, its route's flag, and both in a sentence."""
     run = run_of(plane(), name)
     flag = plane().store.flag(run["route"])
-    return jsonify(
+    answer = jsonify(
         {
             "run": run,
             "flag": flag.document() if flag else None,
+            "document": document_of(plane(), "experiment", name),
             "headline": words.headline(run).word,
             "sentence": words.sentence(run),
             "next": words.what_next(run, plane().now()),
         }
     )
+    if flag is not None:
+        answer.set_etag(str(flag.revision))
+    return answer
 
 
 @views.get("/v1/experiments/<name>/verdict")
@@ -168,6 +169,12 @@ def flag_of(here: Plane, route: str) -> Flag:
     if flag is None:
         raise UnknownName("route", route, here.store.live().flags)
     return flag
+
+
+def document_of(here: Plane, kind: str, name: str) -> str:
+    """A document as last applied, as YAML; empty when nothing was applied under this name."""
+    text = here.store.file(key_of(kind, name))
+    return dump({kind: name, **json.loads(text)}) if text else ""
 
 
 def history_of(here: Plane, name: str, reach: int = HISTORY) -> list[dict[str, Any]]:

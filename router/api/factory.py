@@ -11,6 +11,7 @@ from router.api import (
     apply,
     auth,
     dashboard,
+    documents,
     errors,
     experiments,
     exposures,
@@ -28,6 +29,7 @@ from router.settings import Settings
 BLUEPRINTS = (
     outcomes.views,
     experiments.views,
+    documents.views,
     flags.views,
     ofrep.views,
     exposures.views,

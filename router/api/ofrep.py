@@ -20,6 +20,7 @@ from flask import Blueprint, Response, make_response, request
 
 from router.api.bodies import read_json
 from router.api.plane import Plane, plane
+from router.api.tags import names
 from router.assignment import Assignment, CompiledFlag, Reason
 from router.errors import PointsmanError, SpecError, StoreUnavailable
 from router.explain import StatedFacts
@@ -149,7 +150,7 @@ def bulk() -> Response:
             )
     body = json.dumps({"flags": rows, "metadata": {"flagSetId": _set_id(plane())}}, separators=(",", ":"))
     tag = hashlib.sha256(body.encode()).hexdigest()[:32]
-    if _has(request.headers.get("If-None-Match", ""), tag):
+    if {tag, "*"} & {*names(request.headers.get("If-None-Match", ""))}:
         return _tagged(make_response("", 304), tag)
     return _tagged(make_response(body, 200, {"Content-Type": "application/json"}), tag)
 
@@ -199,12 +200,6 @@ def _metadata(here: Plane, flag: Flag, found: Assignment, context: Context) -> d
 
 def _set_id(here: Plane) -> str:
     return here.settings.prefix.rstrip(":") or "pointsman"
-
-
-def _has(header: str, tag: str) -> bool:
-    """Whether an If-None-Match names this tag: weak, strong or bare, one of several, or any."""
-    given = [part.strip().removeprefix("W/").strip('"') for part in header.split(",")]
-    return tag in given or "*" in given
 
 
 def _tagged(response: Response, tag: str) -> Response:

@@ -94,6 +94,12 @@ class FlagStore:
             text = cast("bytes | None", self._client.hget(self._keys.flags, route))
         return Flag.parse(text) if text is not None else None
 
+    def file(self, key: str) -> str:
+        """A document as last applied; empty when none was."""
+        with reachable("file"):
+            text = cast("bytes | None", self._client.hget(self._keys.files, key))
+        return text.decode() if text is not None else ""
+
     def moved(self, held: Mapping[str, int]) -> Moved:
         """What has changed beside the revisions held; a flag that cannot be read leaves its predecessor."""
         with reachable("moved"):
