@@ -14,7 +14,7 @@ from typing import Any
 from router.errors import IllegalMove
 from router.evidence import Evidence, Verdict
 from router.flag import Flag
-from router.lifecycle import FINAL, Action, State, after
+from router.lifecycle import Action, State, after
 from router.ramp import step_met
 
 
@@ -33,6 +33,8 @@ class Reason(StrEnum):
     PROVEN = "shown to be good enough"
     FUTILE = "the goal's effect is not there"
     DEADLINE = "deadline passed"
+    BEFORE_START = "its schedule has not begun"
+    SCHEDULE_OVER = "its schedule has ended"
     PERSON = "decided by a person"
 
 
@@ -66,6 +68,13 @@ def decide(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int, *, 
             f"{_name(run)} ROLLED BACK at {_share(run)}: {_numbers(run, evidence, evidence.harmful[0])}"
         )
         return _end(run, flag, now, Action.ROLLBACK, Reason.HARM, sentence)
+    start, end = _schedule(run)
+    if now >= end:
+        sentence = f"{_name(run)} ENDED at {_share(run)}: {Reason.SCHEDULE_OVER.value}; control stays"
+        return _end(run, flag, now, Action.END, Reason.SCHEDULE_OVER, sentence)
+    if run["step"] < 0 and now < start:
+        why = Reason.BEFORE_START.value
+        return Decision(Action.NONE, Reason.BEFORE_START, f"{_name(run)} is held: {why}", waits=(why,))
     if run["step"] < 0:
         return _begin(run, flag, now, ready=ready)
     if evidence.invalid:
@@ -124,9 +133,15 @@ def _futile(run: Mapping[str, Any], evidence: Evidence) -> bool:
     return bool(ab and evidence.maxima[goal]["futility"] >= row["threshold"]["promote"])
 
 
+def _schedule(run: Mapping[str, Any]) -> tuple[float, float]:
+    """[from, until) when a run may compare anything, ms."""
+    schedule = run["spec"].get("schedule") or {}
+    return schedule.get("start_ms") or 0, schedule.get("end_ms") or float("inf")
+
+
 def _past_deadline(run: Mapping[str, Any], now: int) -> bool:
-    deadline = run["spec"]["deadline_ms"]
-    return deadline is not None and now - run["started"] >= deadline and run["reason"] != Reason.DEADLINE
+    deadline, begun = run["spec"]["deadline_ms"], max(run["started"], _schedule(run)[0])
+    return deadline is not None and now - begun >= deadline and run["reason"] != Reason.DEADLINE
 
 
 def _at_deadline(run: Mapping[str, Any], flag: Flag, now: int) -> Decision:
@@ -253,11 +268,6 @@ def act(action: str, run: Mapping[str, Any], flag: Flag, now: int, actor: str, r
     words = {Action.PROMOTE: "PROMOTED", Action.ROLLBACK: "ROLLED BACK"}[move]
     sentence = f"{_name(run)} {words} at {_share(run)} {said}"
     return _end(run, flag, now, move, Reason.PERSON, sentence, actor)
-
-
-def is_final(state: str) -> bool:
-    """Whether a run in this state has ended."""
-    return State(state) in FINAL
 
 
 def _name(run: Mapping[str, Any]) -> str:

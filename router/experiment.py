@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from router.bucketing import PPM
-from router.conditions import Conditions
+from router.conditions import Conditions, ScheduleModel
 from router.errors import nearest
 from router.quantity import percent_ppm, plain, points
 from router.ramp import DEFAULT_RAMPS, STEP_TIME_MS, STEP_UNITS, coverage_of
@@ -141,6 +141,7 @@ class Experiment(Strict):
     traffic: Percent = PPM
     deadline: Duration | None = None
     at_deadline: Literal["hold", "rollback"] = "hold"
+    schedule: ScheduleModel | None = None
     attempt: Whole = 1
     audience: Conditions | None = None
     holdouts: Annotated[list[Name], Field(max_length=5)] = []
@@ -236,10 +237,12 @@ class Experiment(Strict):
         }
 
     def _population(self) -> dict[str, Any]:
-        """Who may take part; only what is said, so that a run of an older file stays equal to its file."""
+        """Who may take part, and when; only what is said, so that a run of an older file stays equal to its file."""
         salt = f"audience:{self.experiment}"
         audience = [plain_values(one.compiled(salt)) for one in self.audience or ()]
+        schedule = self.schedule.compiled() if self.schedule else None
         said = {
+            "schedule": schedule and {"start_ms": schedule.start_ms, "end_ms": schedule.end_ms},
             "audience": audience,
             "holdouts": list(self.holdouts),
             "layer": self.layer,

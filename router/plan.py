@@ -28,7 +28,7 @@ from router.route import Route, flag_of
 from router.run import FINAL, new_run, plain_values, running_experiment
 
 # What of a running experiment may change without a new epoch: nothing that its evidence depends on.
-SAFE = frozenset({"ramp", "deadline_ms", "at_deadline"})
+SAFE = frozenset({"ramp", "deadline_ms", "at_deadline", "schedule"})
 # Fields of a flag that decide who can be enrolled: changed during a run they begin a new epoch.
 WHO = ("rules", "requires", "attributes", "segments", "algorithm")
 # Entries of the audit log about a route, newest first.
@@ -171,7 +171,7 @@ class Planner:
             differing = {k for k in {*spec, *last["spec"]} if spec.get(k) != last["spec"].get(k)}
             if live and differing <= SAFE:
                 run = {**last, "spec": spec, "version": last["version"] + 1}
-                lines = ("ramp or deadline change within the epoch; evidence stays",)
+                lines = ("ramp, deadline or schedule change within the epoch; evidence stays",)
                 # Routing stays as it is, but whoever read the route before must be able to tell.
                 read = self.flags[run["route"]]
                 self.flags[read.route] = read.with_revision(read.revision + 1)
@@ -208,6 +208,10 @@ class Planner:
             )
             self._refuse(document, "route", expected, repr(experiment.route))
             return None
+        if experiment.schedule and (experiment.schedule.compiled().end_ms or self.now + 1) <= self.now:
+            where = document.problem(("schedule", "end"), "an end to come", repr(experiment.schedule.end))
+            self.problems.append(where)
+            return None
         if experiment.control != flag.default:
             expected = f"control {flag.default!r}, the route's live default"
             self._refuse(document, "control", expected, repr(experiment.control))
@@ -243,7 +247,8 @@ class Planner:
         self.flags[flag.route] = started
         first = spec["ramp"][0]["traffic"] / 10_000
         lines = (
-            f"run {run['run']}: {spec['control']} against {spec['treatment']}, held until the treatment is ready",
+            f"run {run['run']}: {spec['control']} against {spec['treatment']}, held until the treatment is ready"
+            + (" and its schedule has begun" if spec.get("schedule") else ""),
             f"first step {first:g} % of traffic, {len(spec['ramp'])} steps",
             *([f"owns {ranges(layer.ranges)} of layer {layer.layer}"] if layer else []),
         )
