@@ -6,34 +6,30 @@ never changes a running test.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from router.bucketing import PPM
-from router.document import Document
-from router.errors import Problem, SpecError, nearest
-from router.flag import HEAD_PLACES, OTHER
+from router.conditions import Conditions, ScheduleModel
 from router.metric import KINDS
 from router.metric_keys import Metric
-from router.quantity import Unreadable, error_rate_ppm, percent_ppm, whole
+from router.quantity import Unreadable, error_rate_ppm, percent_ppm
 from router.ramp import DEFAULT_RAMPS, STEP_TIME_MS, STEP_UNITS, coverage_of
-from router.route import Duration, Name, Route, Strict, place, problems_of, reads, wrong
+from router.route import PLACES
+from router.run import plain_values
+from router.strict import Duration, Name, Percent, Strict, Whole, place, reads, wrong
+from router.traits import HEAD_PLACES, OTHER
 
 DEFAULT_ALPHA = {"canary": (50_000, 10_000), "ab": (50_000, 50_000)}
 MOST_SEGMENTS = 20
 
-_T = TypeVar("_T")
-
-Percent = Annotated[int, reads(percent_ppm)]
 ErrorRate = Annotated[int, reads(error_rate_ppm)]
-Whole = Annotated[int, reads(whole)]
 
 
 def _head_place(value: object) -> tuple[str, str]:
     """A place that stands in a request's head: reading it never waits for the body."""
-    kind, found = place(value)
+    kind, found = place(value, PLACES)
     if kind not in HEAD_PLACES:
         raise Unreadable(f"one of {', '.join(f'{name}:NAME' for name in HEAD_PLACES)}", value)
     return kind, found
@@ -85,9 +81,14 @@ class Experiment(Strict):
     traffic: Percent = PPM
     deadline: Duration | None = None
     at_deadline: Literal["hold", "rollback"] = "hold"
+    schedule: ScheduleModel | None = None
     attempt: Whole = 1
     covariate: HeadPlace | None = None
     segments: SegmentsModel | None = None
+    audience: Conditions | None = None
+    holdouts: Annotated[list[Name], Field(max_length=5)] = []
+    layer: Name | None = None
+    layer_share: Percent | None = None
 
     @model_validator(mode="after")
     def _coherent(self) -> Experiment:
@@ -107,6 +108,11 @@ class Experiment(Strict):
             adjusted = ", ".join(kind.name for kind in KINDS.values() if kind.adjusted)
             raise wrong(f"a metric that a covariate adjusts ({adjusted})", "none of these kinds")
         self._check_ramp([step.traffic for step in self.steps()])
+        if (self.layer is None) != (self.layer_share is None):
+            expected = "a layer and its layer_share together"
+            raise wrong(expected, "the share alone" if self.layer is None else "the layer alone")
+        if len(set(self.holdouts)) != len(self.holdouts):
+            raise wrong("each holdout once", ", ".join(self.holdouts), at=("holdouts",))
         return self
 
     def _check_ramp(self, shares: list[int]) -> None:
@@ -118,7 +124,7 @@ class Experiment(Strict):
             raise wrong("a ramp whose steps grow", ", ".join(f"{share / 10_000:g}%" for share in shares))
         if shares[-1] > PPM // 2 and self.kind == "ab":
             raise wrong("an A/B ramp of at most 50%", f"{shares[-1] / 10_000:g}%")
-        if shares[-1] > self.traffic * 9 // 10:
+        if shares[-1] > self.reach() * 9 // 10:
             raise wrong(
                 "a largest step that leaves the control at least a tenth", f"{shares[-1] / 10_000:g}%"
             )
@@ -126,6 +132,10 @@ class Experiment(Strict):
     def metrics(self) -> list[Metric]:
         """The goal, then the guardrails."""
         return [self.goal, *self.guardrails]
+
+    def reach(self) -> int:
+        """The share (ppm) of all units that may take part: inclusion within the part of its layer."""
+        return self.traffic * (self.layer_share or PPM) // PPM
 
     def steps(self) -> list[Step]:
         """The ramp with every default filled in."""
@@ -141,15 +151,15 @@ class Experiment(Strict):
 
     def spec(self) -> dict[str, Any]:
         """Everything a run keeps."""
-        steps = self.steps()
-        lane = steps[-1].traffic * PPM // self.traffic
+        steps, reach = self.steps(), self.reach()
+        lane = steps[-1].traffic * PPM // reach
         promote, harm = DEFAULT_ALPHA[self.kind]
         roles = ["goal", *("guardrail" for _ in self.guardrails)]
         metrics = [
             metric.spec(role, covariate=self.covariate is not None)
             for metric, role in zip(self.metrics(), roles, strict=True)
         ]
-        return {
+        return self._population() | {
             "experiment": self.experiment,
             "route": self.route,
             "kind": self.kind,
@@ -169,7 +179,7 @@ class Experiment(Strict):
             ],
             "ramp": [
                 {
-                    "coverage": coverage_of(step.traffic * PPM // self.traffic, lane),
+                    "coverage": coverage_of(step.traffic * PPM // reach, lane),
                     "traffic": step.traffic,
                     "time_ms": step.time,
                     "units": step.units,
@@ -177,10 +187,10 @@ class Experiment(Strict):
                 for step in steps
             ],
             "metrics": metrics,
-            **self._attributes(),
+            **self._traits(),
         }
 
-    def _attributes(self) -> dict[str, Any]:
+    def _traits(self) -> dict[str, Any]:
         """What is read of a request beside its unit; nothing is kept of what is not declared."""
         kept: dict[str, Any] = {}
         if self.covariate is not None:
@@ -189,74 +199,16 @@ class Experiment(Strict):
             kept["segments"] = {"from": list(self.segments.from_), "values": list(self.segments.values)}
         return kept
 
-
-def parse_documents(
-    documents: Iterable[Document], known_routes: Iterable[str] = ()
-) -> tuple[dict[str, tuple[Route, Document]], dict[str, tuple[Experiment, Document]]]:
-    """Read documents into routes and experiments, each with the document it came from.
-
-    Args:
-        documents: as loaded from files.
-        known_routes: routes that exist already, beside those in the documents.
-
-    Raises:
-        SpecError: all problems of all documents at once.
-    """
-    problems: list[Problem] = []
-    routes: dict[str, tuple[Route, Document]] = {}
-    experiments: dict[str, tuple[Experiment, Document]] = {}
-    for document in documents:
-        kind = next(iter(document.data), "")
-        if kind not in ("route", "experiment"):
-            hint = nearest(kind, ("route", "experiment"))
-            problems.append(
-                document.problem(
-                    () if not kind else (kind,), "'route:' or 'experiment:' first", repr(kind), hint
-                )
-            )
-            continue
-        try:
-            if kind == "route":
-                route = Route.model_validate(document.data)
-                _once(routes, route.route, (route, document), problems)
-            else:
-                experiment = Experiment.model_validate(document.data)
-                _once(experiments, experiment.experiment, (experiment, document), problems)
-        except ValidationError as problem:
-            problems += problems_of(document, problem, Route if kind == "route" else Experiment)
-    problems += _cross_check(routes, experiments, set(known_routes))
-    if problems:
-        raise SpecError(problems)
-    return routes, experiments
-
-
-def _once(
-    found: dict[str, tuple[_T, Document]], name: str, pair: tuple[_T, Document], problems: list[Problem]
-) -> None:
-    if name in found:
-        problems.append(pair[1].problem((), "each name once", f"{name!r} twice"))
-    found[name] = pair
-
-
-def _cross_check(
-    routes: dict[str, tuple[Route, Document]],
-    experiments: dict[str, tuple[Experiment, Document]],
-    known: set[str],
-) -> Iterable[Problem]:
-    taken: dict[str, str] = {}
-    for name, (experiment, document) in experiments.items():
-        pair = routes.get(experiment.route)
-        if pair is None and experiment.route not in known:
-            hint = nearest(experiment.route, {*routes, *known})
-            yield document.problem(("route",), "a route that exists", repr(experiment.route), hint)
-        if pair is not None:
-            arms = pair[0].arms
-            for role in ("control", "treatment"):
-                arm = getattr(experiment, role)
-                if arm not in arms:
-                    expected = f"one of the route's arms {', '.join(arms)}"
-                    yield document.problem((role,), expected, repr(arm), nearest(arm, arms))
-        if experiment.route in taken:
-            expected = f"at most one experiment on a route; {taken[experiment.route]} is on it"
-            yield document.problem(("route",), expected, repr(experiment.route))
-        taken[experiment.route] = name
+    def _population(self) -> dict[str, Any]:
+        """Who may take part, and when; only what is said, so that a run of an older file stays equal to its file."""
+        salt = f"audience:{self.experiment}"
+        audience = [plain_values(one.compiled(salt)) for one in self.audience or ()]
+        schedule = self.schedule.compiled() if self.schedule else None
+        said = {
+            "schedule": schedule and {"start_ms": schedule.start_ms, "end_ms": schedule.end_ms},
+            "audience": audience,
+            "holdouts": list(self.holdouts),
+            "layer": self.layer,
+            "layer_share": self.layer_share,
+        }
+        return {key: value for key, value in said.items() if value}

@@ -39,6 +39,13 @@ TABLE: tuple[Row, ...] = (
     Row("gateway", "pointsman_assignments", "counter", "Assignments, by why.", ("route", "reason")),
     Row(
         "gateway",
+        "pointsman_forced_requests",
+        "counter",
+        "Requests that asked for an arm: taken, or refused because nobody who may had signed it.",
+        ("result",),
+    ),
+    Row(
+        "gateway",
         "pointsman_refused_requests",
         "counter",
         "Requests the gateway answered itself, by why.",

@@ -129,3 +129,35 @@ def steps(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]
     return table(head, cells)
+
+
+def dealt(answer: Mapping[str, Any]) -> str:
+    """How many units get which arm, and why."""
+    rows = [
+        (kind, name, f"{row['n']:,}", f"{row['ppm'] / 10_000:.2f} %")
+        for kind, part in (("arm", "arms"), ("reason", "reasons"))
+        for name, row in answer[part].items()
+    ]
+    return table(("", "name", "units", "share"), rows)
+
+
+def layers(answer: Mapping[str, Any]) -> str:
+    """Ranges of each layer, then the pairs of experiments that meet."""
+    rows = []
+    for layer in answer["layers"]:
+        for one in layer["taken"]:
+            until = f"rests until {moment(one['rests_until'])}" if one["rests_until"] is not None else "runs"
+            rows.append((layer["layer"], f"[{one['range'][0]}, {one['range'][1]})", one["run"], until))
+        rows += [(layer["layer"], f"[{start}, {end})", "", "free") for start, end in layer["free"]]
+    pairs = [
+        (
+            " and ".join(pair["experiments"]),
+            pair["how"],
+            "" if pair["ppm"] is None else f"{pair['ppm'] / 10_000:.2f} %",
+        )
+        for pair in answer["overlaps"]
+    ]
+    parts = [table(("layer", "range", "run", ""), rows) if rows else "no layers yet"]
+    if pairs:
+        parts.append(table(("experiments", "overlap", "of all units"), pairs))
+    return "\n\n".join(parts)

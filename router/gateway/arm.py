@@ -52,7 +52,6 @@ class ArmRoute:
         "faults",
         "first_byte",
         "first_byte_us",
-        "headers",
         "latency",
         "latency_us",
         "name",
@@ -68,11 +67,10 @@ class ArmRoute:
         self.upstream = upstream
         self.standing = standing
         self.edit = None if arm.set is None else Edit(arm.set, f"arms.{arm.name}.set")
-        base = Address.parse(arm.upstream).base.encode()
+        base = Address.parse(arm.upstream).base.encode() if arm.upstream else b""
         if self.edit is not None and self.edit.path is not None:
             base += self.edit.path
         self.base: bytes | None = base or None
-        self.headers = _headers(flag, arm.name)
         labels = {"route": flag.route, "arm": arm.name}
         self.statuses = [row.tally("pointsman_requests", **labels, status=status) for status in STATUSES]
         self.faults: dict[str, Tally] = {
@@ -89,14 +87,3 @@ class ArmRoute:
         self.first_byte = [
             row.tally("pointsman_first_byte_seconds_bucket", **labels, le=edge) for edge in edges
         ]
-
-
-def _headers(flag: Flag, arm: str) -> bytes:
-    """The answer's header fields up to the decision id; empty when none are shown."""
-    if not flag.experiments or flag.expose == "none":
-        return b""
-    shown = "Pointsman-Decision: "
-    if flag.expose == "all":
-        name = flag.experiments[0].experiment
-        shown = f"Pointsman-Experiment: {name}\r\nPointsman-Arm: {arm}\r\nPointsman-Revision: {flag.revision}\r\n{shown}"
-    return shown.encode()

@@ -21,6 +21,7 @@ import msgspec
 
 from router.decision_id import Signer, unit_digester
 from router.errors import StoreUnavailable
+from router.forcing import Forcing
 from router.gateway import losses
 from router.gateway.counters import Counters, Row, tally_key
 from router.gateway.held import HeldFlags
@@ -79,6 +80,7 @@ class Duties:
             Signer(secrets.decision_keys),
             unit_digester(secrets.unit_key),
             row,
+            forcing=Forcing(secrets.decision_keys),
             hold_limit=settings.body_hold_limit,
             clock=clock,
         )

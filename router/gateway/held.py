@@ -51,9 +51,9 @@ class HeldFlags:
         return {name: route.flag.revision for name, route in routes.items()}
 
     def arms(self) -> Iterable[tuple[str, Arm]]:
-        """All arms of all routes."""
+        """All arms that have an upstream, of all routes."""
         routes = self._gate.snapshot.routes if self._gate.snapshot else {}
-        return [(name, arm) for name, route in routes.items() for arm in route.flag.arms]
+        return [(name, arm) for name, route in routes.items() for arm in route.flag.arms if arm.upstream]
 
     def identities(self) -> dict[str, list[str]]:
         """What the answers of each arm named themselves, for arms that did."""

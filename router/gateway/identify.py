@@ -66,7 +66,7 @@ class Identifier:
             if not from_body:
                 unit = read(head, request)
             elif body is None:
-                if _may_hold(head, limit):
+                if may_hold(head, limit):
                     return NEEDS_BODY
                 continue
             else:
@@ -76,7 +76,7 @@ class Identifier:
         return None
 
 
-def _may_hold(head: HeadLike, limit: int) -> bool:
+def may_hold(head: HeadLike, limit: int) -> bool:
     """Whether there is a body that could be held and read."""
     encoding = head.lower.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() != b"identity":
@@ -97,7 +97,8 @@ def _header(name: bytes) -> Reader:
     return lambda head, _: head.lower.get(wanted)
 
 
-def _cookie(name: bytes) -> Reader:
+def cookie_reader(name: bytes) -> Reader:
+    """A function from a head to the value of a cookie."""
     prefix = name + b"="
 
     def read(head: HeadLike, _: int) -> bytes | None:
@@ -133,7 +134,7 @@ def _request(_: bytes) -> Reader:
 # One row per place of a unit that is not in the body.
 READERS: Mapping[str, Callable[[bytes], Reader]] = {
     "header": _header,
-    "cookie": _cookie,
+    "cookie": cookie_reader,
     "query": _query,
     "request": _request,
 }
@@ -141,7 +142,7 @@ READERS: Mapping[str, Callable[[bytes], Reader]] = {
 
 def json_reader(pointer: str) -> JsonReader:
     """A function from a JSON body to the unit at the pointer (RFC 6901)."""
-    tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+    tokens = _tokens(pointer)
     if any(token.isdigit() for token in tokens):
         return _walker(tokens)  # may be an array's index: only the value itself can tell
     wanted: Any = str | int | None
@@ -165,9 +166,23 @@ def json_reader(pointer: str) -> JsonReader:
 
 
 def _walker(tokens: list[str]) -> JsonReader:
+    find = _finder(tokens)
+    return lambda body: _as_unit(find(body))
+
+
+def json_value(pointer: str) -> Callable[[bytes], Any]:
+    """A function from a JSON body to whatever stands at the pointer; None when nothing does."""
+    return _finder(_tokens(pointer))
+
+
+def _tokens(pointer: str) -> list[str]:
+    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+
+
+def _finder(tokens: list[str]) -> Callable[[bytes], Any]:
     decoder = msgspec.json.Decoder()
 
-    def read(body: bytes) -> bytes | None:
+    def find(body: bytes) -> Any:
         try:
             found = decoder.decode(body)
         except (msgspec.DecodeError, RecursionError):
@@ -179,9 +194,9 @@ def _walker(tokens: list[str]) -> JsonReader:
                 found = found[_index(token)]
             else:
                 return None
-        return _as_unit(found)
+        return found
 
-    return read
+    return find
 
 
 def _index(text: str) -> int:

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from secrets import token_hex
 from time import monotonic
 
-from router.assignment import Reason
+from router.assignment import Assignment
 from router.decision_id import Signer
 from router.events import EXPOSURE, SLOW, key_digest, pack_where, to_fixed
+from router.forcing import Forcing
 from router.gateway import deciding
 from router.gateway.arm import ArmRoute
+from router.gateway.asked import ForcedArms, RequestFacts
 from router.gateway.counters import Row
 from router.gateway.facts import facts, measured, observed, timed
 from router.gateway.head import Head
@@ -52,6 +54,7 @@ class Gate:
         digest: Callable[[bytes], int],
         row: Row,
         *,
+        forcing: Forcing,
         hold_limit: int,
         clock: Callable[[], int],
     ) -> None:
@@ -60,6 +63,7 @@ class Gate:
         self._recorder = recorder
         self._sign = signer.sign
         self._digest = digest
+        self._forced = ForcedArms(forcing, row, clock)
         self._hold_limit = hold_limit
         self._clock = clock
         # The high half tells workers apart, the low half counts: no two requests share a number.
@@ -110,23 +114,50 @@ class Gate:
         ticket.route = route
         ticket.first_byte_ms = route.first_byte_ms
         ticket.total_ms = route.total_ms
-        if route.experiment is None:
-            ticket.reason = Reason.NO_EXPERIMENT if route.flag.enabled else Reason.DISABLED
-            route.reasons[ticket.reason].n += 1
+        fixed = route.compiled.fixed
+        force = self._forced.arm(route, head)
+        if fixed is not None and force is None:
+            ticket.reason = fixed.reason
+            route.reasons[fixed.reason].n += 1
+            ticket.running = route.first
             self._send(ticket, route, route.default, head)
             return ticket
         self._request += 1
         ticket.request = self._request
-        unit = route.identify.find(head, body, ticket.request, self._hold_limit)
-        if isinstance(unit, NeedsBody):
-            ticket.needs_body = self._hold_limit
-            return ticket
-        if unit is None and route.identify.on_missing != "control":
-            unit = self._absent(ticket, route)
-            if ticket.refusal is not None:
-                return ticket
-        self._assign(ticket, route, unit, head)
+        self._assign(ticket, route, snapshot, head, body, force)
         return ticket
+
+    def _assign(
+        self,
+        ticket: Ticket,
+        route: CompiledRoute,
+        snapshot: Snapshot,
+        head: RoutedHead,
+        body: bytes | None,
+        force: str | None,
+    ) -> None:
+        """Unit, then assignment; asks for the body if one of them stands in it."""
+        compiled, limit = route.compiled, self._hold_limit
+        unit: bytes | None = None
+        if compiled.needs_unit:
+            found = route.identify.find(head, body, ticket.request, limit)
+            if isinstance(found, NeedsBody):
+                ticket.needs_body = limit
+                return
+            unit = found
+            if unit is None and route.first is not None and route.identify.on_missing != "control":
+                unit = self._absent(ticket, route)
+                if ticket.refusal is not None:
+                    return
+        if compiled.needs_facts or force is not None:
+            asked = RequestFacts(route, snapshot.routes, head, body, ticket.request, limit, force=force)
+            assignment = compiled.assign(unit, asked)
+            if asked.needs_body:
+                ticket.needs_body = limit
+                return
+        else:
+            assignment = compiled.assign(unit)
+        self._assigned(ticket, route, unit, head, assignment)
 
     def _absent(self, ticket: Ticket, route: CompiledRoute) -> bytes | None:
         """A request without a unit on a route that does not serve it by control."""
@@ -139,31 +170,41 @@ class Gate:
         ticket.answer_headers = cookie.encode()
         return minted.encode()
 
-    def _assign(self, ticket: Ticket, route: CompiledRoute, unit: bytes | None, head: RoutedHead) -> None:
-        assignment = route.assign(unit)
+    def _assigned(
+        self,
+        ticket: Ticket,
+        route: CompiledRoute,
+        unit: bytes | None,
+        head: RoutedHead,
+        assignment: Assignment,
+    ) -> None:
         ticket.reason = assignment.reason
         route.reasons[assignment.reason].n += 1
         arm = route.arms[assignment.arm]
         index = assignment.arm_index
         enrolled = index >= 0
+        # A request that no run was asked about carries an id of the first, as not analysed.
+        running = route.running[assignment.run] if assignment.run is not None else route.first
+        ticket.running = running
         ticket.time = now = self._clock()
-        if unit is not None and (enrolled or arm.headers):
+        shown = running.headers[arm.name] if running is not None else b""
+        if unit is not None and (enrolled or shown):
             ticket.unit = self._digest(unit)
-        flag = route.flag
-        if enrolled and route.experiment is not None:
+        revision = route.flag.revision
+        if enrolled and assignment.run is not None and running is not None:
             ticket.arm_index = index
-            buffer = ticket.buffer = self._recorder.buffer(route.experiment.run, route.epoch)
+            buffer = ticket.buffer = self._recorder.buffer(assignment.run, running.epoch)
             buffer.in_flight += 1
             where = pack_where(assignment.bucket or 0, index, EXPOSURE)
-            place = self._recorder.exposed(buffer, flag.revision, ticket.unit, now, where, index > 0)
+            place = self._recorder.exposed(buffer, revision, ticket.unit, now, where, index > 0)
             ticket.place = place
-            if route.attributes is not None and place is not None:
-                place[0].requests.describe(place[1], *route.attributes.read(head))
-        if arm.headers:
+            if running.traits is not None and place is not None:
+                place[0].requests.describe(place[1], *running.traits.read(head))
+        if shown and running is not None:
             decision = self._sign(
-                route.run, route.epoch, flag.revision, index, enrolled, ticket.unit, now, ticket.request
+                running.run, running.epoch, revision, index, enrolled, ticket.unit, now, ticket.request
             )
-            ticket.answer_headers += arm.headers + decision + b"\r\n"
+            ticket.answer_headers += shown + decision + b"\r\n"
         self._send(ticket, route, arm, head)
 
     @staticmethod
@@ -204,7 +245,7 @@ class Gate:
         ticket.failed = outcome
         arm.fallbacks.n += 1
         _serve_by(ticket, route, route.default, head)
-        if route.flag.expose == "all" and arm.headers:
+        if route.flag.expose == "all" and ticket.running is not None:
             attempts = ", ".join(ticket.attempts or (f"{arm.name}={outcome}",))
             line = f"Pointsman-Served: {route.default.name}\r\nPointsman-Attempts: {attempts}\r\n"
             ticket.answer_headers += line.encode()
@@ -215,9 +256,10 @@ class Gate:
         arm, route = ticket.arm, ticket.route
         if arm is None or route is None:
             return
+        running = ticket.running
         aborted = outcome == "client_abort"
         found = facts(ticket, arm, status, outcome)
-        slow = route.slow_us is not None and latency_us > route.slow_us
+        slow = running is not None and running.slow_us is not None and latency_us > running.slow_us
         if slow:
             found |= SLOW
             arm.slow.n += 1
@@ -225,15 +267,15 @@ class Gate:
         if ticket.observed is not None and ticket.served is not None:
             observed(ticket.served, ticket.observed)
         buffer = ticket.buffer
-        if buffer is None:
+        if buffer is None or running is None:
             return
         buffer.in_flight -= 1
         # Of a request that its client gave up nothing is known but that it was slow already.
         if ticket.place is not None and (slow or not aborted):
             self._recorder.ended(buffer, ticket.place, found, latency_us, self._clock(), ticket.arm_index > 0)
-        if route.measures and outcome == "ok" and not ticket.failed:
+        if running.measures and outcome == "ok" and not ticket.failed:
             for name, value in measured(ticket):
-                if name in route.measures:
+                if name in running.measures:
                     self._write_down(ticket, name, to_fixed(value))
 
     def reported(self, ticket: Ticket, value: bytes) -> None:

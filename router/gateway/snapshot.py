@@ -13,16 +13,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from msgspec import UNSET
-
 from router.assignment import CompiledFlag, Reason
 from router.errors import Problem, SpecError
 from router.flag import Arm, Flag
 from router.gateway.arm import ArmRoute, Standing
-from router.gateway.attributes import AttributeReader
+from router.gateway.attributes import AskedHead, AttributeReader
 from router.gateway.counters import Row
-from router.gateway.identify import HeadLike, Identifier
+from router.gateway.identify import Identifier
 from router.gateway.probes import address_of
+from router.gateway.running import Running
 from router.protocols import ROWS as PROTOCOLS
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
@@ -30,24 +29,12 @@ SAFE = re.compile(r"[!-~]{1,200}")
 ANY = b""  # the cell of routes that match every first segment; no segment is looked up under this name
 
 
-class RoutedHead(HeadLike, Protocol):
+class RoutedHead(AskedHead, Protocol):
     """What routing reads of a request head."""
-
-    @property
-    def method(self) -> bytes:
-        """The method."""
 
     @property
     def target(self) -> bytes:
         """The request target as it would be forwarded."""
-
-    @property
-    def path(self) -> bytes:
-        """The target without the query."""
-
-    @property
-    def host(self) -> bytes:
-        """The host, with its port if it has one."""
 
 
 class CompiledRoute:
@@ -55,37 +42,29 @@ class CompiledRoute:
 
     __slots__ = (
         "arms",
-        "assign",
         "attributes",
+        "compiled",
         "default",
-        "epoch",
-        "experiment",
+        "first",
         "first_byte_ms",
         "flag",
         "headers",
         "identify",
-        "measures",
         "prefix",
         "prefix_slash",
         "protocol",
         "reasons",
-        "run",
-        "slow_us",
+        "running",
         "total_ms",
     )
 
     def __init__(self, flag: Flag, compiler: Compiler) -> None:
         _check_names(flag)
         self.flag = flag
-        compiled = CompiledFlag(flag)
-        self.assign = compiled.assign
-        self.experiment = compiled.experiment
-        self.run = self.experiment.run.encode() if self.experiment else b""
-        self.epoch = self.experiment.epoch if self.experiment else 0
-        slow_ms = self.experiment.slow_ms if self.experiment else None
-        self.slow_us = None if slow_ms is None else slow_ms * 1000
-        declared = self.experiment.attributes if self.experiment else UNSET
-        self.attributes = None if declared is UNSET else AttributeReader(declared)
+        self.compiled = CompiledFlag(flag)
+        self.running = {one.run: Running(flag, one) for one in flag.experiments}
+        self.first = next(iter(self.running.values()), None)
+        self.attributes = {name: AttributeReader(kind, rest) for name, kind, rest in flag.attributes}
         self.identify = Identifier(flag.unit)
         self.arms = {
             arm.name: ArmRoute(
@@ -96,7 +75,6 @@ class CompiledRoute:
         self.default = self.arms[flag.default]
         reads = flag.protocol != "plain" or any(arm.declares for arm in flag.arms)
         self.protocol = PROTOCOLS[flag.protocol] if reads else None
-        self.measures = frozenset(self.experiment.measures) if self.experiment else frozenset()
         match = flag.match
         path = match.path.rstrip("/") if match else ""
         self.prefix = path.encode()
@@ -141,7 +119,9 @@ class Compiler:
         return standing
 
     def upstream(self, url: str) -> Any:
-        """The upstream at an address; its path is the arm's matter."""
+        """The upstream at an address; its path is the arm's matter. None without an address."""
+        if not url:
+            return None
         try:
             address = address_of(url)
             if address not in self._upstreams:
@@ -205,9 +185,9 @@ class Snapshot:
     def running(self) -> list[tuple[str, int, int]]:
         """Run, epoch and revision of each running experiment."""
         return [
-            (route.experiment.run, route.epoch, route.flag.revision)
+            (one.run, one.epoch, route.flag.revision)
             for route in self.routes.values()
-            if route.experiment is not None
+            for one in route.flag.experiments
         ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from router.assignment import Reason
 from router.gateway.arm import ArmRoute
 from router.gateway.recorder import Block, RunBuffer
+from router.gateway.running import Running
 from router.gateway.setting import Edit
 from router.gateway.snapshot import CompiledRoute
 from router.protocols import Protocol
@@ -21,6 +22,7 @@ class Ticket:
         arm: the assigned one; what goes wrong counts against it, whoever answered.
         served: the one that is asked now.
         reply: fields and body of an answer of our own, for a request that goes nowhere.
+        running: the run it was asked about, else the first of the route; None without one.
         failed: how the assigned arm failed before another one was asked; empty when none was.
         attempts: arm and outcome of each attempt that gave no answer; None when the first one did.
     """
@@ -28,7 +30,7 @@ class Ticket:
     __slots__ = (
         "answer_headers", "answer_octets", "arm", "arm_index", "attempts", "blocked", "buffer", "edit", "failed",
         "first_byte_ms", "first_byte_us", "gap_us", "needs_body", "observed", "place", "protocol", "reason", "refusal", "reply",
-        "request", "retries", "route", "served", "target", "time", "total_ms", "unit", "upstream",
+        "request", "retries", "route", "running", "served", "target", "time", "total_ms", "unit", "upstream",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -46,6 +48,7 @@ class Ticket:
         self.first_byte_us = self.gap_us = self.answer_octets = 0
         self.observed: Any = None
         self.route: CompiledRoute | None = None
+        self.running: Running | None = None
         self.arm: ArmRoute | None = None
         self.served: ArmRoute | None = None
         self.failed = ""

@@ -20,6 +20,8 @@ from router.store.connect import reachable
 from router.store.keys import Keys
 from router.store.scripts import Script
 
+REVISIONS_KEPT = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -61,6 +63,15 @@ class Live:
     corrupt: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What differs from revisions that somebody holds: flags that changed, routes that are gone, flags nobody can read."""
+
+    changed: dict[str, Flag]
+    gone: frozenset[str]
+    corrupt: dict[str, str]
+
+
 class FlagStore:
     """The store of flags and runs."""
 
@@ -92,6 +103,33 @@ class FlagStore:
         with reachable("flag"):
             text = cast("bytes | None", self._client.hget(self._keys.flags, route))
         return Flag.parse(text) if text is not None else None
+
+    def file(self, key: str) -> str:
+        """A document as last applied; empty when none was."""
+        with reachable("file"):
+            text = cast("bytes | None", self._client.hget(self._keys.files, key))
+        return text.decode() if text is not None else ""
+
+    def moved(self, held: Mapping[str, int]) -> Moved:
+        """What has changed beside the revisions held; a flag that cannot be read leaves its predecessor."""
+        with reachable("moved"):
+            rows: Any = self._client.hgetall(self._keys.revisions)
+            found = {name.decode(): text for name, text in rows.items()}
+            wanted = [name for name, text in found.items() if str(held.get(name, 0)).encode() != text]
+            texts: Any = self._client.hmget(self._keys.flags, wanted) if wanted else []
+        changed, corrupt = parse_flags({name: text or b"" for name, text in zip(wanted, texts, strict=True)})
+        return Moved(changed, frozenset(held) - frozenset(found), corrupt)
+
+    def revisions(self, route: str) -> dict[int, Flag]:
+        """The last revisions of a route, by number; one that cannot be read is left out."""
+        latest = self.flag(route)
+        if latest is None:
+            return {}
+        numbers = [n for n in range(latest.revision - REVISIONS_KEPT + 1, latest.revision + 1) if n > 0]
+        with reachable("revisions"):
+            texts: Any = self._client.hmget(self._keys.kept, [f"{route} {n}" for n in numbers])
+        found = {str(n): text for n, text in zip(numbers, texts, strict=True) if text is not None}
+        return {int(n): flag for n, flag in parse_flags(found)[0].items()}
 
     def runs(self) -> dict[str, dict[str, Any]]:
         """All run states by run; one that cannot be read is left out, as ``live`` names it."""
@@ -125,9 +163,6 @@ class FlagStore:
             StoreUnavailable: Redis does not answer; the change may or may not have been written.
         """
         keys, flag, run, ended = self._keys, change.flag, change.run, change.superseded
-        audit = dict(change.audit)
-        if audit and flag is not None:
-            audit["flag"] = flag.document()  # whoever writes: every revision can be read back and compared
         arguments: list[Any] = [
             flag.route if flag else "",
             flag.revision - 1 if flag else 0,
@@ -137,9 +172,10 @@ class FlagStore:
             msgspec.json.encode(run) if run else "",
             run["experiment"] if run else "",
             "" if change.token is None else str(change.token),
-            msgspec.json.encode(audit) if audit else "",
+            msgspec.json.encode(change.audit) if change.audit else "",
             keys.notice,
             secrets.token_hex(8),
+            REVISIONS_KEPT,
             *_arguments_of(ended),
         ]
         for name, text in change.files.items():
@@ -153,6 +189,7 @@ class FlagStore:
             keys.audit,
             keys.token,
             keys.meta,
+            keys.kept,
         ]
         answer = self._put(tables, arguments)
         if answer[0] == b"STALE" and flag is not None:

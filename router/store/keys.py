@@ -5,6 +5,7 @@
 | {flags}:meta | hash | store_id: tells a wiped or another store | put.lua |
 | {flags}:flags | hash | route -> flag | put.lua |
 | {flags}:revisions | hash | route -> revision; what gateways poll | put.lua |
+| {flags}:kept | hash | route and revision -> the flag as it was; the last 50 of each route | put.lua |
 | {flags}:runs | hash | run -> run state | put.lua |
 | {flags}:experiments | hash | experiment -> its latest run | put.lua |
 | {flags}:files | hash | route or experiment -> the file as last applied | put.lua |
@@ -50,6 +51,7 @@ class Keys:
         self.meta = flags + "meta"
         self.flags = flags + "flags"
         self.revisions = flags + "revisions"
+        self.kept = flags + "kept"
         self.runs = flags + "runs"
         self.experiments = flags + "experiments"
         self.files = flags + "files"

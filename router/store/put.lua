@@ -1,11 +1,11 @@
 -- Writes flag, run state, the run it supersedes, files, audit and notice as one step, or nothing.
 -- A script is not a transaction: everything is checked before the first write.
--- KEYS: flags revisions runs experiments files audit token meta
--- ARGV: route expected_revision flag run expected_version run_state experiment token audit channel store_id
+-- KEYS: flags revisions runs experiments files audit token meta kept
+-- ARGV: route expected_revision flag run expected_version run_state experiment token audit channel store_id most_kept
 --       ended_run expected_version run_state audit, then pairs of file name and text
 local route, expected, flag = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local run, state, experiment, ended = ARGV[4], ARGV[6], ARGV[7], ARGV[12]
-for i, kind in ipairs({'hash', 'hash', 'hash', 'hash', 'hash', 'stream', 'string', 'hash'}) do
+local run, state, experiment, ended = ARGV[4], ARGV[6], ARGV[7], ARGV[13]
+for i, kind in ipairs({'hash', 'hash', 'hash', 'hash', 'hash', 'stream', 'string', 'hash', 'hash'}) do
   local found = redis.call('TYPE', KEYS[i])['ok']
   if found ~= 'none' and found ~= kind then return {'WRONGTYPE', KEYS[i], found} end
 end
@@ -17,7 +17,7 @@ if route ~= '' then
   local found = tonumber(redis.call('HGET', KEYS[2], route) or '0')
   if found ~= expected then return {'STALE', tostring(found), redis.call('HGET', KEYS[1], route) or ''} end
 end
-for _, at in ipairs({4, 12}) do
+for _, at in ipairs({4, 13}) do
   local name = ARGV[at]
   if name ~= '' then
     local text = redis.call('HGET', KEYS[3], name)
@@ -30,16 +30,18 @@ redis.call('HSETNX', KEYS[8], 'store_id', ARGV[11])
 if route ~= '' and flag ~= '' then
   redis.call('HSET', KEYS[1], route, flag)
   redis.call('HSET', KEYS[2], route, tostring(expected + 1))
+  redis.call('HSET', KEYS[9], route .. ' ' .. (expected + 1), flag)
+  redis.call('HDEL', KEYS[9], route .. ' ' .. (expected + 1 - tonumber(ARGV[12])))
 end
 if ended ~= '' then
-  redis.call('HSET', KEYS[3], ended, ARGV[14])
-  redis.call('XADD', KEYS[6], '*', 'entry', ARGV[15])
+  redis.call('HSET', KEYS[3], ended, ARGV[15])
+  redis.call('XADD', KEYS[6], '*', 'entry', ARGV[16])
 end
 if run ~= '' then
   redis.call('HSET', KEYS[3], run, state)
   redis.call('HSET', KEYS[4], experiment, run)
 end
-for i = 16, #ARGV - 1, 2 do redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
+for i = 17, #ARGV - 1, 2 do redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1]) end
 if ARGV[9] ~= '' then redis.call('XADD', KEYS[6], '*', 'entry', ARGV[9]) end
 if route ~= '' then redis.call('PUBLISH', ARGV[10], route) end
 return {'OK'}
