@@ -19,12 +19,13 @@ from router.assignment import Assignment
 from router.decision_id import Signer
 from router.events import ERROR, EXPOSURE, REFUSED, SLOW, key_digest, pack_where, to_fixed
 from router.forcing import Forcing
+from router.gateway.arm import BOUNDS_S, ArmRoute
 from router.gateway.counters import Row
 from router.gateway.facts import ForcedArms, RequestFacts
 from router.gateway.identify import NeedsBody
 from router.gateway.pages import PATHS
 from router.gateway.recorder import Block, Recorder, RunBuffer
-from router.gateway.snapshot import BOUNDS_S, ArmRoute, CompiledRoute, RoutedHead, Running, Snapshot
+from router.gateway.snapshot import CompiledRoute, RoutedHead, Running, Snapshot
 
 NOT_REFUSALS = frozenset(
     (401, 403, 429)
