@@ -145,6 +145,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row("gateway", "pointsman_store_up", "gauge", "1 while Redis answers."),
     Row("gateway", "pointsman_store_wiped", "gauge", "1 while the store lacks flags that route here."),
+    Row("gateway", "pointsman_overridden", "gauge", "1 while a file on this host overrides flags."),
     Row("gateway", "pointsman_other", "counter", "Counts for which the shared table had no room."),
     Row(
         "api",

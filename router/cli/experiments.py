@@ -45,11 +45,8 @@ def status(experiment: str | None, address: str | None, as_json: bool) -> int:
         return exit_of(run["state"], run.get("verdict"))
     answer = {"experiments": api.get("/v1/experiments")["experiments"], **api.get("/v1/status")}
     lines = [render.experiments(answer["experiments"]) if answer["experiments"] else "no experiments yet", ""]
-    for gateway in answer.get("gateways", []):
-        revisions = ", ".join(
-            f"{route} {revision}" for route, revision in gateway.get("revisions", {}).items()
-        )
-        lines.append(f"gateway {gateway['writer']}: revisions {revisions or 'none'}")
+    latest = answer.get("store", {}).get("change", 0)
+    lines += [line for gateway in answer.get("gateways", []) for line in render.gateway(gateway, latest)]
     lines += [f"file behind: {line}" for line in answer.get("behind", [])]
     show(answer, "\n".join(lines).rstrip(), as_json)
     return YES if answer.get("gateways") else NOT_DECIDED

@@ -82,6 +82,10 @@ class Controller:
             if token is None:
                 return False
             self._heartbeat()
+            for route in self.store.lift(self._clock(), token):
+                log.warning(
+                    "%s: gateways route by a revision that the store has lost; written anew above it", route
+                )
             live = self.store.live()
             self._keep_schedules(live.flags, token)
             for name, run in live.runs.items():

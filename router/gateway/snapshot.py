@@ -10,23 +10,24 @@ Never here: a flag that could not be read. Its last good predecessor stays.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from router.assignment import CompiledFlag, Reason
+from router.assignment import CompiledFlag
 from router.errors import Problem, SpecError
 from router.flag import Arm, Flag
-from router.gateway.arm import ArmRoute, Standing
+from router.gateway.arm import ArmRoute, Reasons, Standing
 from router.gateway.attributes import AskedHead, AttributeReader
 from router.gateway.counters import Row
 from router.gateway.identify import Identifier
 from router.gateway.probes import address_of
 from router.gateway.running import Running
+from router.gateway.table import Table
 from router.protocols import ROWS as PROTOCOLS
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
 SAFE = re.compile(r"[!-~]{1,200}")
-ANY = b""  # the cell of routes that match every first segment; no segment is looked up under this name
 
 
 class RoutedHead(AskedHead, Protocol):
@@ -84,10 +85,7 @@ class CompiledRoute:
             compiler.first_byte_ms if flag.first_byte_timeout_ms is None else flag.first_byte_timeout_ms
         )
         self.total_ms = compiler.total_ms if flag.total_timeout_ms is None else flag.total_timeout_ms
-        self.reasons = {
-            reason: compiler.row.tally("pointsman_assignments", route=flag.route, reason=reason.value)
-            for reason in Reason
-        }
+        self.reasons = Reasons(flag.route, compiler.row)
 
     def takes(self, head: RoutedHead) -> bool:
         """Whether a request is this route's, by path and header fields."""
@@ -98,17 +96,34 @@ class CompiledRoute:
         return not self.headers or all(lower.get(name) == value for name, value in self.headers)
 
 
+class Watcher(Protocol):
+    """Who wants to know which addresses are in use."""
+
+    def watch(self, address: str) -> None:
+        """An address is in use from now on."""
+
+    def forget(self, address: str) -> None:
+        """An address is in use no more."""
+
+
 class Compiler:
     """Makes routes of flags; keeps one upstream per address, so that pools outlive a change."""
 
     def __init__(
-        self, make_upstream: Callable[[str], Any], row: Row, first_byte_ms: int, total_ms: int
+        self,
+        make_upstream: Callable[[str], Any],
+        row: Row,
+        first_byte_ms: int,
+        total_ms: int,
+        probes: Watcher | None = None,
     ) -> None:
         self.row = row
         self.first_byte_ms = first_byte_ms
         self.total_ms = total_ms
         self._make = make_upstream
         self._upstreams: dict[str, Any] = {}
+        self._users: Counter[str] = Counter()
+        self._probes = probes
         self._standings: dict[tuple[str, str, str], Standing] = {}
 
     def standing(self, flag: Flag, arm: Arm) -> Standing:
@@ -132,11 +147,24 @@ class Compiler:
             ) from None
         return self._upstreams[address]
 
-    def keep(self, urls: Iterable[str]) -> None:
-        """Close the pools of all other addresses."""
-        wanted = {address_of(url) for url in urls}
-        for address in set(self._upstreams) - wanted:
+    def swapped(self, new: Iterable[CompiledRoute], old: Iterable[CompiledRoute]) -> None:
+        """These routes are in use from now on and those no longer; pools that nobody uses are closed."""
+        come, left = Counter(_addresses(new)), Counter(_addresses(old))
+        for address in come.keys() - self._users.keys():
+            if self._probes is not None:
+                self._probes.watch(address)
+        self._users.update(come)
+        self._users.subtract(left)
+        for address in left:
+            if self._users[address] <= 0:
+                del self._users[address]
+                self._close(address)
+
+    def _close(self, address: str) -> None:
+        if address in self._upstreams:
             self._upstreams.pop(address).close()
+        if self._probes is not None:
+            self._probes.forget(address)
 
     def compile(self, flag: Flag) -> CompiledRoute:
         """A flag ready for requests.
@@ -147,46 +175,74 @@ class Compiler:
         return CompiledRoute(flag, self)
 
 
-Cell = tuple[CompiledRoute, ...]
-Table = dict[bytes, Cell]
+def _addresses(routes: Iterable[CompiledRoute]) -> Iterator[str]:
+    return (address_of(arm.upstream) for route in routes for arm in route.flag.arms if arm.upstream)
 
 
 class Snapshot:
     """The routes of one moment; never changed."""
 
-    __slots__ = ("_any", "_hosts", "routes", "store_id")
+    __slots__ = ("_any", "_experiments", "_hosts", "routes", "store_id")
 
     def __init__(self, routes: Mapping[str, CompiledRoute], store_id: str) -> None:
-        self.routes = dict(routes)
+        self.routes: dict[str, CompiledRoute] = {}
+        self._any = Table()
+        self._hosts: dict[bytes, Table] = {}
+        self._experiments: dict[str, CompiledRoute] = {}
+        self._take(routes, ())
         self.store_id = store_id
-        matching = [route for route in self.routes.values() if route.flag.match is not None]
-        self._any = _table([route for route in matching if _host(route) is None])
-        hosts = {host for route in matching if (host := _host(route)) is not None}
-        self._hosts = {host: _table([r for r in matching if _host(r) in (None, host)]) for host in hosts}
 
     def changed(self, compiled: Mapping[str, CompiledRoute], gone: Iterable[str], store_id: str) -> Snapshot:
-        """A new snapshot with these routes changed and those gone."""
-        left = set(gone)
-        routes = {name: route for name, route in self.routes.items() if name not in left} | dict(compiled)
-        return Snapshot(routes, store_id)
+        """A new snapshot with these routes changed and those gone; it costs what the changed ones cost."""
+        new = Snapshot({}, store_id)
+        new.routes, new._any, new._hosts = self.routes.copy(), self._any, self._hosts.copy()
+        new._experiments = self._experiments.copy()
+        new._take(compiled, gone)
+        return new
+
+    def _take(self, compiled: Mapping[str, CompiledRoute], gone: Iterable[str]) -> None:
+        """Before anybody has it: these in, those out."""
+        ins: dict[bytes | None, list[CompiledRoute]] = {}
+        outs: dict[bytes | None, list[CompiledRoute]] = {}
+        for name in (*compiled, *gone):
+            old = self.routes.pop(name, None)
+            self._experiments.pop(name, None)
+            if old is not None and old.flag.match is not None:
+                outs.setdefault(_host(old), []).append(old)
+        for name, route in compiled.items():
+            self.routes[name] = route
+            if route.flag.experiments:
+                self._experiments[name] = route
+            if route.flag.match is not None:
+                ins.setdefault(_host(route), []).append(route)
+        for host in {*ins, *outs}:
+            before = self._any if host is None else self._hosts.get(host, Table())
+            table = before.changed(ins.get(host, ()), outs.get(host, ()))
+            if host is None:
+                self._any = table
+            elif table:
+                self._hosts[host] = table
+            else:
+                del self._hosts[host]
 
     def find(self, head: RoutedHead) -> CompiledRoute | None:
-        """The route of a request."""
-        table = self._any
+        """The route of a request: one for its host before one for any, then by the longest path."""
         if self._hosts:
             host = head.host.lower()
-            table = self._hosts.get(host) or self._hosts.get(_without_port(host)) or table
-        segment = head.path[1:].partition(b"/")[0]
-        for route in table.get(segment) or table.get(ANY, ()):
-            if route.takes(head):
+            table = self._hosts.get(host) or self._hosts.get(_without_port(host))
+            if table is not None and (route := table.find(head)) is not None:
                 return route
-        return None
+        return self._any.find(head)
+
+    def experiments(self) -> Iterable[CompiledRoute]:
+        """The routes on which something runs."""
+        return self._experiments.values()
 
     def running(self) -> list[tuple[str, int, int]]:
         """Run, epoch and revision of each running experiment."""
         return [
             (one.run, one.epoch, route.flag.revision)
-            for route in self.routes.values()
+            for route in self._experiments.values()
             for one in route.flag.experiments
         ]
 
@@ -199,22 +255,6 @@ def _host(route: CompiledRoute) -> bytes | None:
 def _without_port(host: bytes) -> bytes:
     name, colon, port = host.rpartition(b":")
     return name if colon and port.isdigit() else host
-
-
-def _rank(route: CompiledRoute) -> tuple[bool, int, int, str]:
-    """The most particular first; equals by name, so that every worker decides alike."""
-    return (_host(route) is None, -len(route.prefix), -len(route.headers), route.flag.route)
-
-
-def _table(routes: Iterable[CompiledRoute]) -> Table:
-    by_segment: dict[bytes, list[CompiledRoute]] = {ANY: []}
-    for route in routes:
-        by_segment.setdefault(route.prefix[1:].partition(b"/")[0], []).append(route)
-    everywhere = by_segment[ANY]
-    return {
-        segment: tuple(sorted(cell if segment == ANY else [*cell, *everywhere], key=_rank))
-        for segment, cell in by_segment.items()
-    }
 
 
 def _check_names(flag: Flag) -> None:

@@ -6,6 +6,7 @@ entry and the notice, or nothing at all. Two writers never overwrite each other:
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,10 @@ from router.store.keys import Keys
 from router.store.scripts import Script
 
 REVISIONS_KEPT = 50
+PAGE = 500  # flags that are read at once
+LIFTED = (
+    "the store had lost later revisions that gateways route by: what it holds was written anew above them"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Change:
         files: route or experiment name to the text as applied.
         token: the controller's fencing token; None for people.
         superseded: the run that ``run`` takes the place of, its version one above the expected one too.
+        after: the expected revision; None is the one before the flag's.
     """
 
     audit: Mapping[str, Any]
@@ -50,6 +56,25 @@ class Change:
     files: Mapping[str, str] = field(default_factory=dict)
     token: int | None = None
     superseded: Ended | None = None
+    after: int | None = None
+
+    @property
+    def expected(self) -> int:
+        """The revision that the flag must still be at."""
+        if self.after is not None or self.flag is None:
+            return self.after or 0
+        return self.flag.revision - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A page of changes: the flags, those that cannot be read, the position after it, whose store, and its latest."""
+
+    changed: dict[str, Flag]
+    corrupt: dict[str, str]
+    position: int
+    store_id: str
+    latest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +86,6 @@ class Live:
     latest: dict[str, str]
     files: dict[str, str]
     corrupt: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """What differs from revisions that somebody holds: flags that changed, routes that are gone, flags nobody can read."""
-
-    changed: dict[str, Flag]
-    gone: frozenset[str]
-    corrupt: dict[str, str]
 
 
 class FlagStore:
@@ -110,15 +126,25 @@ class FlagStore:
             text = cast("bytes | None", self._client.hget(self._keys.files, key))
         return text.decode() if text is not None else ""
 
-    def moved(self, held: Mapping[str, int]) -> Moved:
-        """What has changed beside the revisions held; a flag that cannot be read leaves its predecessor."""
+    def moved(self, position: int) -> Moved:
+        """The flags that changed after a position, oldest change first; from 0 on it is all of them."""
         with reachable("moved"):
-            rows: Any = self._client.hgetall(self._keys.revisions)
-            found = {name.decode(): text for name, text in rows.items()}
-            wanted = [name for name, text in found.items() if str(held.get(name, 0)).encode() != text]
-            texts: Any = self._client.hmget(self._keys.flags, wanted) if wanted else []
-        changed, corrupt = parse_flags({name: text or b"" for name, text in zip(wanted, texts, strict=True)})
-        return Moved(changed, frozenset(held) - frozenset(found), corrupt)
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hmget(self._keys.meta, "store_id", "changes")
+            pipe.zrangebyscore(self._keys.changes, f"({position}", "+inf", 0, PAGE, withscores=True)
+            (identity, head), rows = pipe.execute()
+            names = [name for name, _ in rows]
+            texts: Any = self._client.hmget(self._keys.flags, names) if names else []
+        found = {name.decode(): text or b"" for name, text in zip(names, texts, strict=True)}
+        changed, corrupt = parse_flags(found)
+        where = int(rows[-1][1]) if rows else position
+        return Moved(changed, corrupt, where, (identity or b"").decode(), int(head or 0))
+
+    def latest(self) -> int:
+        """The number of the latest change of a flag."""
+        with reachable("latest"):
+            found = cast("bytes | None", self._client.hget(self._keys.meta, "changes"))
+        return int(found or 0)
 
     def revisions(self, route: str) -> dict[int, Flag]:
         """The last revisions of a route, by number; one that cannot be read is left out."""
@@ -162,40 +188,15 @@ class FlagStore:
             Fenced: a newer leader has taken over.
             StoreUnavailable: Redis does not answer; the change may or may not have been written.
         """
-        keys, flag, run, ended = self._keys, change.flag, change.run, change.superseded
-        arguments: list[Any] = [
-            flag.route if flag else "",
-            flag.revision - 1 if flag else 0,
-            flag.encode() if flag else "",
-            run["run"] if run else "",
-            run["version"] - 1 if run else 0,
-            msgspec.json.encode(run) if run else "",
-            run["experiment"] if run else "",
-            "" if change.token is None else str(change.token),
-            msgspec.json.encode(change.audit) if change.audit else "",
-            keys.notice,
-            secrets.token_hex(8),
-            REVISIONS_KEPT,
-            *_arguments_of(ended),
-        ]
-        for name, text in change.files.items():
-            arguments += [name, text]
-        tables = [
-            keys.flags,
-            keys.revisions,
-            keys.runs,
-            keys.experiments,
-            keys.files,
-            keys.audit,
-            keys.token,
-            keys.meta,
-            keys.kept,
-        ]
-        answer = self._put(tables, arguments)
+        flag, run, ended = change.flag, change.run, change.superseded
+        answer = self._put(self._tables(), self._arguments(change))
         if answer[0] == b"STALE" and flag is not None:
             raise StaleRevision(
-                f"flag {flag.route}", flag.revision - 1, int(answer[1]), _flag_difference(answer[2], flag)
+                f"flag {flag.route}", change.expected, int(answer[1]), _flag_difference(answer[2], flag)
             )
+        if answer[0] == b"AHEAD" and flag is not None:
+            lifted = self._lift(flag.route, int(answer[1]), change.audit.get("time"), change.token)
+            raise StaleRevision(f"flag {flag.route}", change.expected, lifted, LIFTED)
         if answer[0] == b"MOVED":
             moved = next(
                 one for one in (run, ended and ended.run) if one and one["run"] == answer[3].decode()
@@ -203,6 +204,65 @@ class FlagStore:
             raise StaleRevision(
                 f"run {moved['run']}", moved["version"] - 1, int(answer[1]), _run_difference(answer[2], moved)
             )
+
+    def _tables(self) -> list[str]:
+        """The keys of put.lua, in its order."""
+        keys = self._keys
+        routing = [
+            keys.flags,
+            keys.revisions,
+            keys.runs,
+            keys.experiments,
+            keys.files,
+            keys.audit,
+            keys.token,
+        ]
+        return [*routing, keys.meta, keys.kept, keys.changes, keys.ahead]
+
+    def _arguments(self, change: Change) -> list[Any]:
+        """The arguments of put.lua, in its order."""
+        flag, run = change.flag, change.run
+        arguments: list[Any] = [
+            flag.route if flag else "",
+            change.expected,
+            flag.encode() if flag else "",
+            run["run"] if run else "",
+            run["version"] - 1 if run else 0,
+            msgspec.json.encode(run) if run else "",
+            run["experiment"] if run else "",
+            "" if change.token is None else str(change.token),
+            msgspec.json.encode(change.audit) if change.audit else "",
+            self._keys.notice,
+            secrets.token_hex(8),
+            REVISIONS_KEPT,
+            flag.revision if flag else 0,
+            *_arguments_of(change.superseded),
+        ]
+        return [*arguments, *(part for file in change.files.items() for part in file)]
+
+    def lift(self, now: int, token: int | None) -> list[str]:
+        """Write anew, above it, what gateways know by a later revision than this store remembers; the routes."""
+        with reachable("ahead"):
+            rows = _text_keys(self._client.hgetall(self._keys.ahead))
+        lifted = []
+        for route, revision in rows.items():
+            with contextlib.suppress(StaleRevision):  # somebody was faster
+                if self._lift(route, int(revision), now, token):
+                    lifted.append(route)
+        return lifted
+
+    def _lift(self, route: str, lost: int, now: int | None, token: int | None) -> int:
+        """The stored flag under a revision above a lost one; gateways never go back."""
+        flag = self.flag(route)
+        new = flag.with_revision(max(flag.revision, lost) + 1) if flag is not None else None
+        if flag is None or new is None:
+            with reachable("ahead"):
+                self._client.hdel(self._keys.ahead, route)
+            return 0
+        audit = {"time": now, "actor": "store", "action": "lift", "reason": LIFTED, "route": route, "run": None,
+                 "revision": new.revision, "old": flag.document(), "new": new.document()}  # fmt: skip
+        self.commit(Change(audit, new, token=token, after=flag.revision))
+        return new.revision
 
     def audit(
         self, count: int = 200, *, run: str | None = None, route: str | None = None

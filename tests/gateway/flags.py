@@ -117,8 +117,10 @@ class Bench:
 
     def show(self, *flags: Flag) -> None:
         """These are the flags now."""
+        before = self.gate.snapshot.routes.values() if self.gate.snapshot else ()
         snapshot = Snapshot({one.route: self.compiler.compile(one) for one in flags}, "store")
         self.gate.snapshot = snapshot
+        self.compiler.swapped(snapshot.routes.values(), before)
         self.recorder.running(snapshot.running())
 
     def totals(self) -> dict[str, int]:
