@@ -25,7 +25,7 @@ from router.controller.archive import Archive
 from router.controller.fold import Fold
 from router.controller.look import health_of, look
 from router.controller.schedules import due
-from router.errors import Fenced, PointsmanError, StaleRevision, StoreUnavailable
+from router.errors import Fenced, PointsmanError, SpecError, StaleRevision, StoreUnavailable
 from router.flag import Flag
 from router.health import drift
 from router.lifecycle import FINAL
@@ -82,7 +82,7 @@ class Controller:
             if token is None:
                 return False
             self._heartbeat()
-            for route in self.store.lift(self._clock(), token):
+            for route in self.store.lift(self._renewed, token):
                 log.warning(
                     "%s: gateways route by a revision that the store has lost; written anew above it", route
                 )
@@ -135,11 +135,14 @@ class Controller:
 
     def _keep_schedules(self, flags: dict[str, Flag], token: int) -> None:
         """Flags whose schedule has passed an edge get a revision of their own."""
-        for change in due(flags.values(), self._clock()):
+        for change in due(flags.values(), self._renewed):
             try:
                 self.store.commit(replace(change, token=token))
             except StaleRevision as problem:
                 log.info("somebody was faster: %s", problem)
+                continue
+            except SpecError as problem:  # one flag's trouble stops no run
+                log.error("schedule: %s", problem)
                 continue
             if change.flag is not None:
                 flags[change.flag.route] = change.flag
