@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Mapping
@@ -23,10 +24,19 @@ class FlagBook:
         self._flags: dict[str, CompiledFlag] = {}
         self._position = 0
         self._store_id = ""
+        self._digest = ""
         self._read_at = self._whole_at = float("-inf")
 
     def flags(self) -> Mapping[str, CompiledFlag]:
         """All flags, compiled, by route; the mapping is never changed.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        return self.read()[0]
+
+    def read(self) -> tuple[Mapping[str, CompiledFlag], str]:
+        """All flags, and a digest of which flags these are: equal ones, in whatever process, have equal flags.
 
         Raises:
             StoreUnavailable: Redis does not answer.
@@ -37,7 +47,10 @@ class FlagBook:
                 if not self._follow(whole=now - self._whole_at >= WHOLE_S):
                     self._follow(whole=True)
                 self._read_at = time.monotonic()
-            return self._flags
+            if not self._digest:
+                revisions = (f"{name} {one.flag.revision}" for name, one in sorted(self._flags.items()))
+                self._digest = hashlib.sha256("\n".join([self._store_id, *revisions]).encode()).hexdigest()
+            return self._flags, self._digest
 
     def _follow(self, *, whole: bool) -> bool:
         """Read what changed, or everything; False when the store is not the one whose changes were followed."""
@@ -54,6 +67,7 @@ class FlagBook:
                 break
         if read or whole:
             self._flags = read if whole else {**self._flags, **read}
+            self._digest = ""
         self._position, self._store_id = position, found.store_id
         if whole:
             self._whole_at = time.monotonic()

@@ -1,8 +1,8 @@
 """OpenFeature Remote Evaluation Protocol: a flag, or all of them, for a stated context. Asking is no exposure.
 
 Every answer has key, value, reason and variant; every refusal has key, errorCode and errorDetails, and a flag that is off
-answers with the default arm's value: clients in the field need all of them. The tag of a bulk answer covers its whole
-body, so that another context is another answer.
+answers with the default arm's value: clients in the field need all of them. The tag of a bulk answer covers the flags and
+the context, which are all that an answer depends on: one that the caller has already is not computed again.
 
 Source:
     OpenFeature protocol, OFREP 0.3.0, single and bulk evaluation.
@@ -18,6 +18,7 @@ from typing import Any
 
 from flask import Blueprint, Response, make_response, request
 
+from router import __version__
 from router.api.bodies import read_json
 from router.api.plane import Plane, plane
 from router.api.tags import names
@@ -68,6 +69,7 @@ class Context:
     """What a caller states: a unit, and attributes by name."""
 
     def __init__(self, stated: Mapping[str, Any]) -> None:
+        self.stated = stated
         self.unit = _scalar(stated.get(TARGETING_KEY)) if not _odd_key(stated.get(TARGETING_KEY)) else None
         self.attributes: dict[str, Values] = {
             name: values for name, value in stated.items() if (values := _values(value)) is not None
@@ -132,11 +134,14 @@ def bulk() -> Response:
     """All flags for one context; 304 when the caller has this answer already."""
     try:
         context = _context()
-        flags = plane().flags.flags()
+        flags, digest = plane().flags.read()
     except OfrepError as problem:
         return _json(problem.document(None), problem.status)
     except StoreUnavailable as problem:
         return _unavailable(None, problem)
+    tag = _tag(digest, context)
+    if {tag, "*"} & {*names(request.headers.get("If-None-Match", ""))}:
+        return _tagged(make_response("", 304), tag)
     rows = []
     for key in sorted(flags):
         try:
@@ -149,10 +154,14 @@ def bulk() -> Response:
                 {"key": key, "errorCode": "GENERAL", "errorDetails": f"flag {key!r} cannot be evaluated"}
             )
     body = json.dumps({"flags": rows, "metadata": {"flagSetId": _set_id(plane())}}, separators=(",", ":"))
-    tag = hashlib.sha256(body.encode()).hexdigest()[:32]
-    if {tag, "*"} & {*names(request.headers.get("If-None-Match", ""))}:
-        return _tagged(make_response("", 304), tag)
     return _tagged(make_response(body, 200, {"Content-Type": "application/json"}), tag)
+
+
+def _tag(digest: str, context: Context) -> str:
+    """What an answer depends on, as one word."""
+    stated = json.dumps(context.stated, sort_keys=True, separators=(",", ":"))
+    seen = f"{__version__} {_set_id(plane())} {digest} {stated}"
+    return hashlib.sha256(seen.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def evaluated(

@@ -19,6 +19,7 @@ import msgspec
 
 from router.errors import SpecError
 from router.flag import Flag
+from router.store.watch import Stored, Token
 
 NAME = "snapshot.lines"
 LOCK = "snapshot.lock"
@@ -34,10 +35,10 @@ class _Said(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(slots=True)
 class Kept:
-    """What was kept: whose flags, each flag with its text, and what was wrong with what could not be read."""
+    """What was kept: whose flags, each flag with its token, and what was wrong with what could not be read."""
 
     store_id: str = ""
-    flags: dict[str, tuple[Flag, bytes]] = field(default_factory=dict)
+    flags: dict[str, tuple[Flag, Token]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -108,26 +109,27 @@ class Journal:
 
 def load(data_dir: Path) -> Kept | None:
     """What is kept; None when nothing ever was. Damage is told, never raised."""
-    kept = Kept()
+    kept, path = Kept(), data_dir / NAME
     try:
-        lines = (data_dir / NAME).read_bytes().splitlines()
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                _read(kept, line.rstrip(b"\n"), f"{path}:{number}")
     except FileNotFoundError:
         return None
     except OSError as problem:
-        kept.problems.append(f"{data_dir / NAME}: {problem}")
-        return kept
-    for number, line in enumerate(lines, 1):
-        text = line[9:]
-        if line[:9] != _mark(text):
-            kept.problems.append(
-                f"{data_dir / NAME}:{number}: damaged, the line before it for that flag counts"
-            )
-            continue
-        try:
-            _take(kept, text)
-        except (SpecError, msgspec.DecodeError) as problem:
-            kept.problems.append(f"{data_dir / NAME}:{number}: {problem}")
+        kept.problems.append(f"{path}: {problem}")
     return kept
+
+
+def _read(kept: Kept, line: bytes, where: str) -> None:
+    text = line[9:]
+    if line[:9] != _mark(text):
+        kept.problems.append(f"{where}: damaged, the line before it for that flag counts")
+        return
+    try:
+        _take(kept, text)
+    except (SpecError, msgspec.DecodeError) as problem:
+        kept.problems.append(f"{where}: {problem}")
 
 
 def _take(kept: Kept, text: bytes) -> None:
@@ -137,7 +139,7 @@ def _take(kept: Kept, text: bytes) -> None:
         kept.flags.pop(said.gone or "", None)
         return
     flag = Flag.parse(text)
-    kept.flags[flag.route] = flag, text
+    kept.flags[flag.route] = flag, Stored(flag, text).token
 
 
 def _said(**what: str) -> bytes:

@@ -7,8 +7,10 @@ Above all of them stands what a file on this host overrides.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,9 @@ from router.gateway.snapshot import CompiledRoute, Compiler, Snapshot
 from router.store.watch import Stored, Token
 
 SHOWN = 100  # of the routes that changed last a heartbeat tells the revisions, so that it stays small
+FREEZE_EVERY = (
+    500  # flags: whoever looks for garbage must not walk through thousands of them while requests wait
+)
 
 
 class HeldFlags:
@@ -55,6 +60,7 @@ class HeldFlags:
         self._saving: asyncio.Future[None] | None = None
         self._changed: dict[str, bytes] = {}
         self._gone: set[str] = set()
+        self._unfrozen = 0
 
     @property
     def tokens(self) -> Mapping[str, Token]:
@@ -94,6 +100,10 @@ class HeldFlags:
             self._tokens.pop(name, None)
             self._changed.pop(name, None)
         self._gone |= gone
+        self._unfrozen += len(compiled)
+        if self._unfrozen >= FREEZE_EVERY:
+            gc.freeze()
+            self._unfrozen = 0
         self._swap(compiled, gone, store_id)
         self._save()
 
@@ -152,7 +162,7 @@ class HeldFlags:
 
     def summary(self) -> dict[str, Any]:
         """On what this worker stands, in a size that does not grow with the routes."""
-        names = list(reversed(self._tokens))[:SHOWN] if len(self._tokens) > SHOWN else self._tokens
+        names = islice(reversed(self._tokens), SHOWN) if len(self._tokens) > SHOWN else self._tokens
         return {
             "store": "wiped" if self.is_wiped else "up" if self.up else "away",
             "routes": len(self._tokens),
@@ -211,7 +221,7 @@ class HeldFlags:
             self._log.error("kept flags: %s", problem)
         if kept.flags:
             compiled = self._compile({name: flag for name, (flag, _) in kept.flags.items()})
-            self._tokens = {name: Stored(*kept.flags[name]).token for name in compiled}
+            self._tokens = {name: kept.flags[name][1] for name in compiled}
             self._swap(compiled, (), kept.store_id)
 
     def _save(self) -> None:

@@ -21,6 +21,7 @@ from router.gateway.arm import ArmRoute, Reasons, Standing
 from router.gateway.attributes import AskedHead, AttributeReader
 from router.gateway.counters import Row
 from router.gateway.identify import Identifier
+from router.gateway.overlay import Overlay
 from router.gateway.probes import address_of
 from router.gateway.running import Running
 from router.gateway.table import Table
@@ -185,7 +186,7 @@ class Snapshot:
     __slots__ = ("_any", "_experiments", "_hosts", "routes", "store_id")
 
     def __init__(self, routes: Mapping[str, CompiledRoute], store_id: str) -> None:
-        self.routes: dict[str, CompiledRoute] = {}
+        self.routes: Overlay[str, CompiledRoute] = Overlay.empty()
         self._any = Table()
         self._hosts: dict[bytes, Table] = {}
         self._experiments: dict[str, CompiledRoute] = {}
@@ -195,35 +196,30 @@ class Snapshot:
     def changed(self, compiled: Mapping[str, CompiledRoute], gone: Iterable[str], store_id: str) -> Snapshot:
         """A new snapshot with these routes changed and those gone; it costs what the changed ones cost."""
         new = Snapshot({}, store_id)
-        new.routes, new._any, new._hosts = self.routes.copy(), self._any, self._hosts.copy()
-        new._experiments = self._experiments.copy()
+        new.routes, new._any = self.routes, self._any
+        new._hosts, new._experiments = self._hosts, self._experiments
         new._take(compiled, gone)
         return new
 
     def _take(self, compiled: Mapping[str, CompiledRoute], gone: Iterable[str]) -> None:
         """Before anybody has it: these in, those out."""
-        ins: dict[bytes | None, list[CompiledRoute]] = {}
-        outs: dict[bytes | None, list[CompiledRoute]] = {}
-        for name in (*compiled, *gone):
-            old = self.routes.pop(name, None)
-            self._experiments.pop(name, None)
-            if old is not None and old.flag.match is not None:
-                outs.setdefault(_host(old), []).append(old)
-        for name, route in compiled.items():
-            self.routes[name] = route
-            if route.flag.experiments:
-                self._experiments[name] = route
-            if route.flag.match is not None:
-                ins.setdefault(_host(route), []).append(route)
-        for host in {*ins, *outs}:
+        left = dict.fromkeys((*compiled, *gone))
+        old = [route for name in left if (route := self.routes.get(name)) is not None]
+        self.routes = self.routes.changed({**left, **compiled})
+        ins, outs = _by_host(compiled.values()), _by_host(old)
+        if any(route.flag.experiments for route in (*old, *compiled.values())):
+            kept = {name: route for name, route in self._experiments.items() if name not in left}
+            self._experiments = kept | {n: route for n, route in compiled.items() if route.flag.experiments}
+        hosts: dict[bytes, Table] = {}
+        for host in ins.keys() | outs.keys():
             before = self._any if host is None else self._hosts.get(host, Table())
             table = before.changed(ins.get(host, ()), outs.get(host, ()))
             if host is None:
                 self._any = table
-            elif table:
-                self._hosts[host] = table
             else:
-                del self._hosts[host]
+                hosts[host] = table
+        if hosts:
+            self._hosts = {host: table for host, table in (self._hosts | hosts).items() if table}
 
     def find(self, head: RoutedHead) -> CompiledRoute | None:
         """The route of a request: one for its host before one for any, then by the longest path."""
@@ -245,6 +241,15 @@ class Snapshot:
             for route in self._experiments.values()
             for one in route.flag.experiments
         ]
+
+
+def _by_host(routes: Iterable[CompiledRoute]) -> dict[bytes | None, list[CompiledRoute]]:
+    """Those that take requests, by the host that they are for."""
+    found: dict[bytes | None, list[CompiledRoute]] = {}
+    for route in routes:
+        if route.flag.match is not None:
+            found.setdefault(_host(route), []).append(route)
+    return found
 
 
 def _host(route: CompiledRoute) -> bytes | None:

@@ -16,7 +16,7 @@ import contextlib
 import hashlib
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -30,7 +30,7 @@ from router.store.keys import Keys
 
 RETRY_S = (0.05, 2.0)
 PAGE = 100  # names that are compared at once
-SLICE = 16  # flags that are read and compiled between two turns of the loop
+SLICE = 8  # flags that are read and compiled between two turns of the loop
 WHOLE_S = 30.0  # so often all revisions are compared, whatever the changes say
 
 
@@ -79,6 +79,15 @@ class Listener(Protocol):
         """Whether Redis answered the last question."""
 
 
+class _Page(NamedTuple):
+    """Whose store it is, its latest change, (route, number) of the next changes, and flags that were asked for."""
+
+    store_id: str
+    latest: int
+    changes: list[tuple[str, int]]
+    texts: dict[str, bytes | None]
+
+
 class _OtherStore(Exception):
     """The changes that were followed are not this store's."""
 
@@ -114,46 +123,54 @@ class FlagWatch:
                 async with self._client.pubsub() as pubsub:
                     await pubsub.subscribe(self._keys.notice)
                     self._whole_at = float("-inf")
+                    hinted: list[str] = []
                     while True:
-                        await self.refresh()
+                        await self.refresh(hinted)
                         self._listener.reached(True)
                         pause = RETRY_S[0]
-                        await self._hint(pubsub)
+                        hinted = await self._hint(pubsub)
             except (redis.RedisError, OSError, StoreUnavailable):
                 self._listener.reached(False)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 pause = min(pause * 2, RETRY_S[1])
 
-    async def _hint(self, pubsub: Any) -> None:
-        """Wait for a notice, or for the next poll."""
+    async def _hint(self, pubsub: Any) -> list[str]:
+        """Wait for a notice, or for the next poll; the route that the notice names."""
         patience = self._poll_s * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
         with contextlib.suppress(asyncio.TimeoutError):
             deadline = asyncio.get_running_loop().time() + patience
             while (left := deadline - asyncio.get_running_loop().time()) > 0:
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
                 if message is not None:
-                    return
+                    return [message["data"].decode(errors="replace")]
+        return []
 
-    async def refresh(self) -> None:
+    async def refresh(self, hinted: Iterable[str] = ()) -> None:
         """Fetch the flags that changed, or compare all of them when it is time to.
+
+        Args:
+            hinted: routes that are said to have changed; fetched in the same question, believed only with its answer.
 
         Raises:
             StoreUnavailable: Redis gave no good answer; nothing has changed, or part of what there is to change.
         """
         if time.monotonic() - self._whole_at < self._whole_s:
             with contextlib.suppress(_OtherStore):
-                await self._changes()
+                await self._changes(list(hinted))
                 return
         await self._everything()
         self._whole_at = time.monotonic()
 
-    async def _changes(self) -> None:
+    async def _changes(self, hinted: list[str]) -> None:
         while True:
-            store_id, latest, page = await self._page(self.position)
+            store_id, latest, page, texts = await self._page(self.position, hinted)
             if store_id != self._listener.store_id or latest < self.position:
                 raise _OtherStore
-            for names in _slices([route for route, _ in page]):
-                await self._fetch(names)
+            names = [route for route, _ in page]
+            await self._take({route: texts[route] for route in names if route in texts})
+            for part in _slices([route for route in names if route not in texts]):
+                await self._fetch(part)
+            hinted = []
             self._lacking -= {route for route, _ in page}
             self.position = page[-1][1] if page else self.position
             if len(page) < PAGE:
@@ -163,7 +180,7 @@ class FlagWatch:
 
     async def _everything(self) -> None:
         """Compare all revisions, fetch what differs, and let go of what is gone."""
-        store_id, latest, page = await self._page(0)
+        store_id, latest, page, _ = await self._page(0)
         same, kept = store_id == self._listener.store_id, self._foreign
         if not same or latest < self.position:
             # Another store, or one that went back in time: what it lacks was hardly taken away on purpose.
@@ -191,18 +208,22 @@ class FlagWatch:
             await self._compare([route for route, _ in page])
             seen |= {route for route, _ in page}
             last = page[-1][1]
-            page = (await self._page(last))[2] if len(page) == PAGE else []
+            page = (await self._page(last)).changes if len(page) == PAGE else []
         return seen, last
 
-    async def _page(self, after: int) -> tuple[str, int, list[tuple[str, int]]]:
-        """Whose store it is, the number of its latest change, and (route, number) of the next changes."""
+    async def _page(self, after: int, hinted: Iterable[str] = ()) -> _Page:
+        """The next changes after a number, and the texts of flags that may be among them."""
+        wanted = list(hinted)
         with reachable("changes"):
             pipe = self._client.pipeline(transaction=False)
             pipe.hmget(self._keys.meta, "store_id", "changes")
             pipe.zrangebyscore(self._keys.changes, f"({after}", "+inf", 0, PAGE, withscores=True)
-            (identity, latest), rows = await pipe.execute()
+            if wanted:  # asked last: a text is never older than the change that names it
+                pipe.hmget(self._keys.flags, wanted)
+            (identity, latest), rows, *texts = await pipe.execute()
         page = [(route.decode(), int(number)) for route, number in rows]
-        return (identity or b"").decode(), int(latest or 0), page
+        found = dict(zip(wanted, texts[0], strict=True)) if texts else {}
+        return _Page((identity or b"").decode(), int(latest or 0), page, found)
 
     async def _compare(self, routes: list[str]) -> None:
         """Fetch those of these routes whose flag is another one than what is held."""
@@ -236,15 +257,24 @@ class FlagWatch:
     async def _fetch(self, routes: list[str]) -> None:
         with reachable("fetch"):
             texts: Any = await self._client.hmget(self._keys.flags, routes)
+        await self._take(dict(zip(routes, texts, strict=True)))
+
+    async def _take(self, texts: Mapping[str, bytes | None]) -> None:
+        """Flags as the store has them, where they may take the place of what is held."""
         found: dict[str, Stored] = {}
-        for route, text in zip(routes, texts, strict=True):
+        for route, text in texts.items():
             try:
                 found[route] = Stored(Flag.parse(text or b""), text or b"")
             except SpecError as problem:
                 self._listener.corrupt(route, str(problem))
         late = {route for route, one in found.items() if not self._later(route, one.token)}
         await self._lost(late)
-        taken = {route: one for route, one in found.items() if route not in late}
+        held = self._listener.tokens
+        taken = {
+            route: one
+            for route, one in found.items()
+            if route not in late and (route in self._foreign or one.token != held.get(route))
+        }
         if taken:
             self._listener.moved(taken, set(), self._listener.store_id)
             self._foreign -= set(taken)

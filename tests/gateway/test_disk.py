@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from router.flag import Flag
 from router.gateway import disk
 from router.gateway.disk import Journal, Kept
+from router.store.watch import Stored
 from tests.gateway.flags import experiment, flag
 
 
@@ -40,7 +41,7 @@ def test_what_was_kept_is_loaded_with_its_store_and_its_text(tmp_path: Path) -> 
     keep(Journal(tmp_path / "new"), *both)
     kept = load(tmp_path / "new")
     assert (kept.store_id, kept.problems) == ("s", [])
-    assert kept.flags == {one.route: (one, one.encode()) for one in both}
+    assert kept.flags == {one.route: (one, Stored(one, one.encode()).token) for one in both}
 
 
 def test_a_change_is_one_more_line_and_the_latest_counts(tmp_path: Path) -> None:
