@@ -17,6 +17,9 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from router.flag import UnitSource
+from router.gateway.pointer import parts_of, value_at
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Reader = Callable[["HeadLike", int], "bytes | None"]
 JsonReader = Callable[[bytes], "bytes | None"]
@@ -142,21 +145,22 @@ READERS: Mapping[str, Callable[[bytes], Reader]] = {
 
 def json_reader(pointer: str) -> JsonReader:
     """A function from a JSON body to the unit at the pointer (RFC 6901)."""
-    tokens = _tokens(pointer)
-    if any(token.isdigit() for token in tokens):
-        return _walker(tokens)  # may be an array's index: only the value itself can tell
+    parts = parts_of(pointer)
+    if any(part.isdigit() for part in parts):  # may be an array's index: only the value itself can tell
+        find = json_value(pointer)
+        return lambda body: _as_unit(find(body))
     wanted: Any = str | int | None
-    for depth, token in enumerate(reversed(tokens)):
-        struct = msgspec.defstruct(f"Body{depth}", [("value", wanted, None)], rename={"value": token})
-        wanted = struct if depth == len(tokens) - 1 else struct | None
+    for depth, part in enumerate(reversed(parts)):
+        struct = msgspec.defstruct(f"Body{depth}", [("value", wanted, None)], rename={"value": part})
+        wanted = struct if depth == len(parts) - 1 else struct | None
     decoder = msgspec.json.Decoder(wanted)
 
     def read(body: bytes) -> bytes | None:
         try:
             found: Any = decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return None
-        for _ in tokens:
+        for _ in parts:
             if found is None:
                 return None
             found = found.value
@@ -165,44 +169,17 @@ def json_reader(pointer: str) -> JsonReader:
     return read
 
 
-def _walker(tokens: list[str]) -> JsonReader:
-    find = _finder(tokens)
-    return lambda body: _as_unit(find(body))
-
-
 def json_value(pointer: str) -> Callable[[bytes], Any]:
     """A function from a JSON body to whatever stands at the pointer; None when nothing does."""
-    return _finder(_tokens(pointer))
-
-
-def _tokens(pointer: str) -> list[str]:
-    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
-
-
-def _finder(tokens: list[str]) -> Callable[[bytes], Any]:
-    decoder = msgspec.json.Decoder()
+    decoder, parts = msgspec.json.Decoder(), parts_of(pointer)
 
     def find(body: bytes) -> Any:
         try:
-            found = decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+            return value_at(decoder.decode(body), parts)
+        except UNREADABLE:
             return None
-        for token in tokens:
-            if isinstance(found, dict):
-                found = found.get(token)
-            elif isinstance(found, list) and _index(token) < len(found):
-                found = found[_index(token)]
-            else:
-                return None
-        return found
 
     return find
-
-
-def _index(text: str) -> int:
-    """An array index as RFC 6901 writes it; one beyond every array for any other text."""
-    plain = text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
-    return int(text) if plain and len(text) < 10 else 1 << 62
 
 
 def _as_unit(value: object) -> bytes | None:

@@ -53,7 +53,6 @@ class CompiledRoute:
         "headers",
         "identify",
         "prefix",
-        "prefix_slash",
         "protocol",
         "reasons",
         "running",
@@ -80,7 +79,6 @@ class CompiledRoute:
         match = flag.match
         path = match.path.rstrip("/") if match else ""
         self.prefix = path.encode()
-        self.prefix_slash = self.prefix + b"/"
         self.headers = tuple((k.lower().encode(), v.encode()) for k, v in match.headers) if match else ()
         self.first_byte_ms = (
             compiler.first_byte_ms if flag.first_byte_timeout_ms is None else flag.first_byte_timeout_ms
@@ -88,13 +86,10 @@ class CompiledRoute:
         self.total_ms = compiler.total_ms if flag.total_timeout_ms is None else flag.total_timeout_ms
         self.reasons = Reasons(flag.route, compiler.row)
 
-    def takes(self, head: RoutedHead) -> bool:
-        """Whether a request is this route's, by path and header fields."""
-        path = head.path
-        if not (path.startswith(self.prefix_slash) or path == self.prefix):
-            return False
+    def asks_for(self, head: RoutedHead) -> bool:
+        """Whether a request at its path has the header fields that it asks for."""
         lower = head.lower
-        return not self.headers or all(lower.get(name) == value for name, value in self.headers)
+        return all(lower.get(name) == value for name, value in self.headers)
 
 
 class Watcher(Protocol):

@@ -39,7 +39,7 @@ class Table:
         while end >= 0:
             prefix = path[:end]
             for route in (over[prefix] if prefix in over else base.get(prefix)) or ():
-                if route.takes(head):
+                if not route.headers or route.asks_for(head):
                     return route
             end = path.rfind(b"/", 0, end)
         return None
