@@ -21,7 +21,8 @@ from router.errors import Problem, SpecError, StaleRevision
 from router.files import KINDS, parse_documents
 from router.flag import Flag
 from router.plan import Planner
-from router.store.flags import Change, Live, differences
+from router.store.differences import differences
+from router.store.flags import Change, Live
 
 STALE_ANSWER = 412
 WRITES_TRIED = 3
