@@ -21,7 +21,8 @@ from router.errors import StaleRevision
 from router.files import KINDS, parse_documents
 from router.flag import Flag
 from router.plan import Planner
-from router.store.flags import Change, Ended, Live, differences
+from router.store.differences import differences
+from router.store.flags import Change, Ended, Live
 
 STALE_ANSWER = 412
 WRITES_TRIED = 3

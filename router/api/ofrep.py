@@ -14,7 +14,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 from flask import Blueprint, Response, make_response, request
 
@@ -48,6 +48,9 @@ REASONS: Mapping[Reason, str] = {
     Reason.ENROLLED: "SPLIT",
 }
 
+Code = Literal["PARSE_ERROR", "INVALID_CONTEXT", "TARGETING_KEY_MISSING", "FLAG_NOT_FOUND", "GENERAL"]
+CODES: tuple[Code, ...] = get_args(Code)
+
 log = logging.getLogger(__name__)
 views = Blueprint("ofrep", __name__)
 
@@ -55,7 +58,7 @@ views = Blueprint("ofrep", __name__)
 class OfrepError(PointsmanError):
     """A refusal in the protocol's own form."""
 
-    def __init__(self, status: int, code: str, details: str) -> None:
+    def __init__(self, status: int, code: Code, details: str) -> None:
         super().__init__(details)
         self.status, self.error_code = status, code
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ import redis
 from router.errors import Problem, SpecError, StaleRevision
 from router.flag import Flag
 from router.store.connect import reachable
+from router.store.differences import flag_difference, run_difference
 from router.store.keys import Keys
 from router.store.scripts import Script
 
@@ -192,7 +193,7 @@ class FlagStore:
         answer = self._put(self._tables(), self._arguments(change))
         if answer[0] == b"STALE" and flag is not None:
             raise StaleRevision(
-                f"flag {flag.route}", change.expected, int(answer[1]), _flag_difference(answer[2], flag)
+                f"flag {flag.route}", change.expected, int(answer[1]), flag_difference(answer[2], flag)
             )
         if answer[0] == b"AHEAD" and flag is not None:
             lifted = self._lift(flag.route, int(answer[1]), change.audit.get("time"), change.token)
@@ -202,7 +203,7 @@ class FlagStore:
                 one for one in (run, ended and ended.run) if one and one["run"] == answer[3].decode()
             )
             raise StaleRevision(
-                f"run {moved['run']}", moved["version"] - 1, int(answer[1]), _run_difference(answer[2], moved)
+                f"run {moved['run']}", moved["version"] - 1, int(answer[1]), run_difference(answer[2], moved)
             )
 
     def _tables(self) -> list[str]:
@@ -326,32 +327,3 @@ def _documents(texts: Mapping[str, bytes]) -> tuple[dict[str, dict[str, Any]], d
 
 def _text_keys(rows: Any) -> dict[str, bytes]:
     return {name.decode(): value for name, value in rows.items()}
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterable[str]:
-    """What differs between two documents, a line each."""
-    for name in sorted({*old, *new}):
-        before, after = old.get(name), new.get(name)
-        if before == after:
-            continue
-        if isinstance(before, dict) and isinstance(after, dict):
-            yield from differences(before, after, f"{path}{name}.")
-        else:
-            yield f"{path}{name}: {before!r} -> {after!r}"
-
-
-def _flag_difference(found: bytes, wanted: Flag) -> str:
-    if not found:
-        return "the flag does not exist"
-    return "\n".join(differences(msgspec.json.decode(found), wanted.document()))
-
-
-SHOWN_OF_RUN = ("state", "reason", "step", "paused", "attempt", "version")
-
-
-def _run_difference(found: bytes, wanted: Mapping[str, Any]) -> str:
-    if not found:
-        return "the run does not exist"
-    stored = msgspec.json.decode(found)
-    old = {name: stored.get(name) for name in SHOWN_OF_RUN}
-    return "\n".join(differences(old, {name: wanted.get(name) for name in SHOWN_OF_RUN}))

@@ -13,7 +13,8 @@ from router.errors import Fenced, SpecError, StaleRevision, StoreUnavailable
 from router.flag import Arm, Flag, Lane, RunningExperiment, UnitSource
 from router.local.redis_server import RedisServer
 from router.store.connect import connect
-from router.store.flags import Change, Ended, FlagStore, differences
+from router.store.differences import differences
+from router.store.flags import Change, Ended, FlagStore
 from router.store.keys import Keys
 from router.store.lease import Lease
 
