@@ -1,33 +1,38 @@
 """A route as people write it: what it matches, its unit, its arms, its default arm. It outlives experiments.
 
 ``flag_of`` compiles it to the flag that gateways read. A route's arm may carry a path in its upstream, which then
-replaces the path of the route's match; several arms may share a server.
+replaces the path of the route's match; several arms may share a server. A route whose arms have no upstream is a flag
+only, for those who ask for it and route themselves.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
-from router.address import Address
-from router.document import Document, Path
-from router.errors import Problem, nearest
-from router.flag import Arm, ArmSet, Flag, Match, UnitSource
+from router.arm import ArmModel
+from router.bucketing import ALGORITHM
+from router.conditions import LONGEST_LIST, Attribute, RequirementModel, RuleModel, ScheduleModel, strangers
+from router.document import Path
+from router.errors import nearest
+from router.flag import Algorithm, Flag, Match, UnitSource
 from router.protocols import ROWS as PROTOCOLS
-from router.quantity import Unreadable, duration_ms
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, token
-# What the gateway writes itself in every request.
-OUR_FIELDS = frozenset(
-    "connection content-length expect host keep-alive te trailer transfer-encoding upgrade via x-forwarded-for".split()
+from router.quantity import Unreadable
+from router.rules import UNIT
+from router.strict import (
+    Duration,
+    Name,
+    Strict,
+    Truth,
+    field_name,
+    one_line,
+    place,
+    reads,
+    request_path,
+    wrong,
 )
+
 # Where a unit may stand in a request: one row per kind, whether it needs a name, and what that name looks like.
 PLACES: dict[str, str] = {
     "header": "a field name",
@@ -38,60 +43,14 @@ PLACES: dict[str, str] = {
 }
 
 
-def reads(reader: Callable[[object], Any]) -> BeforeValidator:
-    """A quantity's reader as a validator whose error says expected and found."""
-
-    def validate(value: object) -> Any:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return value  # a default, already in its own unit
-        try:
-            return reader(value)
-        except Unreadable as problem:
-            raise wrong(problem.expected, problem.found) from problem
-
-    return BeforeValidator(validate)
-
-
-def wrong(expected: str, found: str, hint: str = "") -> PydanticCustomError:
-    """An error in our form, from inside a validator."""
-    return PydanticCustomError(
-        "pointsman", "{expected}", {"expected": expected, "found": found, "hint": hint}
-    )
-
-
-def name(value: object) -> str:
-    """A name: letters, digits, dot, dash and underscore."""
-    if not isinstance(value, str) or NAME.fullmatch(value) is None:
-        raise Unreadable("a name of letters, digits, '.', '-' and '_', at most 64", value)
-    return value
-
-
-Name = Annotated[str, reads(name)]
-Duration = Annotated[int, reads(duration_ms)]
-
-
-class Strict(BaseModel):
-    """A model that takes nothing it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def place(value: object) -> tuple[str, str]:
-    """Where something stands in a request: its kind and its name."""
-    kind, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
-    if kind not in PLACES:
-        hint = nearest(kind, PLACES)
-        raise Unreadable(f"one of {', '.join(PLACES)}" + (f" ({hint})" if hint else ""), value)
-    if bool(rest) != bool(PLACES[kind]) or (kind == "json" and not rest.startswith("/")):
-        raise Unreadable(f"{kind}:{PLACES[kind]}" if PLACES[kind] else kind, value)
-    return (kind, rest.lower() if kind == "header" else rest)
-
-
 class UnitModel(Strict):
     """The unit of a route."""
 
     kind: Name
-    from_: Annotated[list[Annotated[tuple[str, str], reads(place)]], Field(alias="from", min_length=1)]
+    from_: Annotated[
+        list[Annotated[tuple[str, str], reads(lambda value: place(value, PLACES))]],
+        Field(alias="from", min_length=1),
+    ]
     on_missing: Literal["control", "error", "mint-cookie"] = "control"
 
     @model_validator(mode="after")
@@ -101,114 +60,12 @@ class UnitModel(Strict):
         return self
 
 
-def upstream(value: object) -> str:
-    """The address of a model server."""
-    try:
-        Address.parse(value if isinstance(value, str) else "")
-    except ValueError:
-        expected = (
-            "an address such as http://127.0.0.1:9001, https://models.example/v2 or unix:/run/model.sock"
-        )
-        raise Unreadable(expected, value) from None
-    return str(value)
-
-
-def _path(value: object) -> str:
-    if (
-        not isinstance(value, str)
-        or not value.startswith("/")
-        or not value.isprintable()
-        or " " in value
-        or "?" in value
-        or "#" in value
-        or ".." in value
-    ):
-        raise Unreadable("a path that begins with '/'", value)
-    return value.rstrip("/") or "/"
-
-
-def _field_name(value: object) -> str:
-    if not isinstance(value, str) or FIELD_NAME.fullmatch(value) is None or value.lower() in OUR_FIELDS:
-        raise Unreadable("a field name that is not about framing or connections", value)
-    return value
-
-
-def _field_value(value: object) -> str:
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
-        raise Unreadable("a field value of printable ASCII", value)
-    return value
-
-
-def _pointer(value: object) -> str:
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise Unreadable("a JSON pointer that begins with '/'", value)
-    return value
-
-
-def _json_value(value: object) -> Any:
-    """Plain values are text in our files: what reads as JSON is JSON, all else is text."""
-    if isinstance(value, dict):
-        return {name: _json_value(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_json_value(one) for one in value]
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-class SetModel(Strict):
-    """What an arm sets on a request."""
-
-    path: Annotated[str, reads(_path)] | None = None
-    headers: dict[Annotated[str, reads(_field_name)], Annotated[str, reads(_field_value)]] = {}
-    json_: Annotated[
-        dict[Annotated[str, reads(_pointer)], Annotated[Any, BeforeValidator(_json_value)]],
-        Field(alias="json"),
-    ] = {}
-
-    def compiled(self) -> ArmSet:
-        """As gateways read it."""
-        return ArmSet(self.path, tuple(self.headers.items()), tuple(self.json_.items()))
-
-
-class ArmModel(Strict):
-    """One alternative of a route."""
-
-    upstream: Annotated[str, reads(upstream)]
-    set: SetModel | None = None
-    declares: Annotated[str, reads(_field_value)] = ""
-
-    def identity(self) -> str:
-        """A digest of what this arm is."""
-        what = self.upstream
-        if self.set is not None:
-            # Secrets stand by name in it: another key is not another model.
-            what += "\n" + json.dumps(self.set.model_dump(by_alias=True), sort_keys=True)
-        if self.declares:
-            what += "\n" + self.declares
-        return hashlib.blake2b(what.encode(), digest_size=8).hexdigest()
-
-
-def _any_field_name(value: object) -> str:
-    if not isinstance(value, str) or FIELD_NAME.fullmatch(value) is None:
-        raise Unreadable("a field name", value)
-    return value
-
-
-def _one_line(value: object) -> str:
-    """Text that may stand in one line of a request's head."""
-    if not isinstance(value, str) or not value.isprintable() or value != value.strip() or not value:
-        raise Unreadable("printable text on one line", value)
-    return value
-
-
 class MatchModel(Strict):
     """Which requests a route takes."""
 
-    path: Annotated[str, reads(_path)] = "/"
-    host: Annotated[str, reads(_one_line)] | None = None
-    headers: dict[Annotated[str, reads(_any_field_name)], Annotated[str, reads(_one_line)]] = {}
+    path: Annotated[str, reads(request_path)] = "/"
+    host: Annotated[str, reads(one_line)] | None = None
+    headers: dict[Annotated[str, reads(field_name)], Annotated[str, reads(one_line)]] = {}
 
 
 def _protocol(value: object) -> str:
@@ -224,53 +81,90 @@ def _few(value: object) -> int:
     return int(str(value))
 
 
-def _yes(value: object) -> bool:
-    if value not in ("yes", "no", "true", "false", True, False):
-        raise Unreadable("yes or no", value)
-    return value in ("yes", "true", True)
-
-
 class Route(Strict):
     """A route file."""
 
     route: Name
-    match: MatchModel = MatchModel()
+    match: MatchModel | None = None
     unit: UnitModel
     arms: Annotated[dict[Name, ArmModel], Field(min_length=1, max_length=32)]
     default: Name
+    type: Literal["string", "boolean", "integer", "float"] = "string"
     expose: Literal["all", "id", "none"] = "all"
     first_byte_timeout: Duration | None = None
     total_timeout: Duration | None = None
     protocol: Annotated[str, reads(_protocol)] = "plain"
     retries: Annotated[int, reads(_few), Field(ge=0, le=3)] = 1
-    repeatable: Annotated[bool, reads(_yes)] = False
-    fallback: Annotated[bool, reads(_yes)] = False
+    repeatable: Truth = False
+    fallback: Truth = False
+    hash: Algorithm = ALGORITHM
+    enabled: Truth = True
+    schedule: ScheduleModel | None = None
+    requires: Annotated[list[RequirementModel], Field(max_length=10)] = []
+    attributes: Annotated[dict[Name, Attribute], Field(max_length=50)] = {}
+    units: dict[Name, Annotated[list[str], Field(max_length=LONGEST_LIST)]] = {}
+    rules: Annotated[list[RuleModel], Field(max_length=200)] = []
 
     @model_validator(mode="after")
-    def _default_is_an_arm(self) -> Route:
-        if self.default not in self.arms:
-            hint = nearest(self.default, self.arms)
-            raise wrong(f"default to be one of the arms {', '.join(self.arms)}", repr(self.default), hint)
+    def _names_what_exists(self) -> Route:
+        named: list[tuple[Path, str]] = [(("default",), self.default)]
+        named += [(("units", arm), arm) for arm in self.units]
+        named += [(("rules", i, "serve"), rule.serve) for i, rule in enumerate(self.rules)]
+        for path, arm in named:
+            if arm not in self.arms:
+                expected = f"one of the arms {', '.join(self.arms)}"
+                raise wrong(expected, repr(arm), nearest(arm, self.arms), path)
+        if UNIT in self.attributes:
+            raise wrong(
+                "another name: every request with a unit has 'unit'", repr(UNIT), at=("attributes", UNIT)
+            )
+        for i, rule in enumerate(self.rules):
+            for path, expected, found, hint in strangers(rule.when, self.attributes, None):
+                raise wrong(expected, found, hint, ("rules", i, "when", *path))
+        return self
+
+    @model_validator(mode="after")
+    def _serves_or_answers(self) -> Route:
+        served = [name for name, arm in self.arms.items() if arm.upstream is not None]
+        if served and len(served) < len(self.arms):
+            missing = next(name for name in self.arms if name not in served)
+            raise wrong("an upstream, as the other arms have", "none", at=("arms", missing))
+        if not served and self.match is not None:
+            raise wrong("no match on a route whose arms have no upstream", "one", at=("match",))
+        for name, arm in self.arms.items():
+            if not served and (arm.set or arm.declares):
+                raise wrong("an upstream for what it sets or declares", "none", at=("arms", name))
+            if arm.value is None and self.type != "string":
+                raise wrong(f"a value, since the type is {self.type}", "none", at=("arms", name))
+            try:
+                arm.compiled(name, self.type)
+            except Unreadable as problem:
+                raise wrong(problem.expected, problem.found, at=("arms", name, "value")) from problem
+        return self
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Route:
+        seen: dict[str, str] = {}
+        for i, rule in enumerate(self.rules):
+            if rule.id in [other.id for other in self.rules[:i]]:
+                raise wrong("each rule's id once", repr(rule.id), at=("rules", i, "id"))
+        for arm, units in self.units.items():
+            for i, unit in enumerate(units):
+                if seen.setdefault(unit, arm) != arm or not unit:
+                    raise wrong("a unit on the list of one arm", repr(unit), at=("units", arm, i))
         return self
 
 
 def flag_of(route: Route) -> Flag:
     """The flag of a route without experiments, at revision 0."""
-    match = route.match
+    served = any(arm.upstream is not None for arm in route.arms.values())
+    match = route.match or MatchModel()
+    headers = tuple((k.lower(), v) for k, v in match.headers.items())
     return Flag(
         route=route.route,
-        match=Match(match.path, match.host, tuple((k.lower(), v) for k, v in match.headers.items())),
+        match=Match(match.path, match.host, headers) if served else None,
         unit=UnitSource(route.unit.kind, tuple(route.unit.from_), route.unit.on_missing),
-        arms=tuple(
-            Arm(
-                arm,
-                model.upstream,
-                model.identity(),
-                model.set.compiled() if model.set else None,
-                model.declares,
-            )
-            for arm, model in route.arms.items()
-        ),
+        arms=tuple(model.compiled(arm, route.type) for arm, model in route.arms.items()),
         default=route.default,
         expose=route.expose,
         first_byte_timeout_ms=route.first_byte_timeout,
@@ -279,39 +173,11 @@ def flag_of(route: Route) -> Flag:
         retries=route.retries,
         repeatable=route.repeatable,
         fallback=route.fallback,
+        algorithm=route.hash,
+        enabled=route.enabled,
+        schedule=route.schedule.compiled() if route.schedule else None,
+        requires=tuple(one.compiled() for one in route.requires),
+        attributes=tuple((attribute, *where) for attribute, where in route.attributes.items()),
+        units=tuple((arm, tuple(units)) for arm, units in route.units.items() if units),
+        rules=tuple(rule.compiled(route.route) for rule in route.rules),
     )
-
-
-def problems_of(document: Document, problem: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """A model's errors in our form, at their places in the document."""
-    return [_problem(document, dict(error), model) for error in problem.errors()]
-
-
-def _problem(document: Document, error: dict[str, Any], model: type[BaseModel]) -> Problem:
-    path: Path = tuple(part for part in error["loc"] if part != "[key]")
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "pointsman":
-        return document.problem(path, context["expected"], context["found"], context["hint"])
-    if kind == "extra_forbidden":
-        known = _known_keys(path, model)
-        return document.problem(path, "a known key", repr(path[-1]), nearest(str(path[-1]), known))
-    if kind == "missing":
-        return document.problem(path, "this key", "nothing")
-    message = str(error["msg"])
-    expected = message.removeprefix("Input should be ").removeprefix("Value error, ")
-    return document.problem(path, expected, repr(error["input"]))
-
-
-def _known_keys(path: Path, model: type[BaseModel]) -> list[str]:
-    """All keys of the model and of the models inside it: enough to find the nearest."""
-    known: list[str] = []
-    waiting: list[Any] = [model]
-    while waiting:
-        current = waiting.pop()
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            for field_name, field in current.model_fields.items():
-                known.append(field.alias or field_name)
-                waiting.append(field.annotation)
-        else:
-            waiting += list(getattr(current, "__args__", ()))
-    return known

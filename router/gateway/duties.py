@@ -21,6 +21,7 @@ import msgspec
 
 from router.decision_id import Signer, unit_digester
 from router.errors import StoreUnavailable
+from router.forcing import Forcing
 from router.gateway import losses
 from router.gateway.counters import Counters, Row, tally_key
 from router.gateway.held import HeldFlags
@@ -39,9 +40,11 @@ from router.store.secrets import Secrets
 from router.store.watch import FlagWatch
 
 HEARTBEAT_S = 1.0
+BEAT_APART_S = 0.1  # a burst of changes is told in one heartbeat
 LAST_CALLS_S = 2.5  # for the last calls to Redis, each of which is bounded itself
 RETRY_S = (0.1, 1.0)
 HTTP_COUNTS = ("requests", "dials", "reused", "retries", "shed", "surplus_octets")
+LOOK_S = 0.5  # between two looks at the override file
 
 
 def clock() -> int:
@@ -79,21 +82,24 @@ class Duties:
             Signer(secrets.decision_keys),
             unit_digester(secrets.unit_key),
             row,
+            forcing=Forcing(secrets.decision_keys),
             hold_limit=settings.body_hold_limit,
             clock=clock,
         )
+        self._probes = Probes(lambda: self._beat_now.set())
         compiler = Compiler(
             lambda url: Upstream(url, self.counts),
             row,
             settings.first_byte_timeout_ms,
             settings.total_timeout_ms,
+            self._probes,
         )
         self.flags = HeldFlags(self.gate, compiler, row, self._data_dir, log, self._swapped)
+        self._watch = FlagWatch(self._client, self._keys, self.flags, settings.poll_ms)
         self.gate.pages = Pages(self.flags.state, self._totals, self._gauges)
         self._flush_now = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._probes = Probes(self._beat_now.set)
         self.recorder.wake = self._flush_now.set
         self._tasks: list[asyncio.Task[None]] = []
         self._http = {name: row.tally("pointsman_http", event=name) for name in HTTP_COUNTS}
@@ -101,14 +107,17 @@ class Duties:
     def _swapped(self, snapshot: Snapshot) -> None:
         """Other flags route from now on."""
         self.recorder.running(snapshot.running())
-        self._probes.watch(arm.upstream for _, arm in self.flags.arms())
         self._beat_now.set()
 
     def start(self) -> None:
         """Start everything that goes on beside requests."""
         self.flags.load()
-        watch = FlagWatch(self._client, self._keys, self.flags, self._settings.poll_ms)
-        jobs: list[Coroutine[Any, Any, None]] = [watch.run(), self._flush_forever(), self._beat_forever()]
+        jobs: list[Coroutine[Any, Any, None]] = [
+            self._watch.run(),
+            self._flush_forever(),
+            self._beat_forever(),
+            self._look_forever(),
+        ]
         self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         for task in self._tasks:
             task.add_done_callback(self._ended)
@@ -153,16 +162,31 @@ class Duties:
                     await losses.report(path, self._events, clock())
             except StoreUnavailable:
                 await _wait(self._stopping, HEARTBEAT_S * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            await _wait(self._stopping, BEAT_APART_S)
             await _wait(self._beat_now, HEARTBEAT_S)
+
+    async def _look_forever(self) -> None:
+        """The one way in that needs no Redis."""
+        while not self._stopping.is_set():
+            self.flags.look_at_file()
+            await _wait(self._stopping, LOOK_S)
 
     def _document(self) -> dict[str, Any]:
         """What the heartbeat says."""
         host, pid = os.uname().nodename, os.getpid()
         who = {"writer": self.writer, "role": "gateway", "host": host, "pid": pid, "time": clock()}
-        return self.flags.state() | who | {"ready": self._ready_arms(), "identities": self.flags.identities()}
+        arms = {"ready": self._ready_arms(), "identities": self.flags.identities()}
+        return self.flags.summary() | who | {"change": self._watch.position} | arms
 
     def _ready_arms(self) -> dict[str, bool]:
-        return {f"{route}/{arm.name}": self._probes.of(arm.upstream) for route, arm in self.flags.arms()}
+        """Arms that are compared: nothing else waits for them."""
+        routes = self.gate.snapshot.experiments() if self.gate.snapshot else ()
+        return {
+            f"{route.flag.route}/{arm.name}": self._probes.of(arm.upstream)
+            for route in routes
+            for arm in route.flag.arms
+            if arm.upstream
+        }
 
     def _totals(self) -> Mapping[str, int]:
         self.publish()
@@ -173,6 +197,7 @@ class Duties:
             "pointsman_store_up": self.flags.up,
             "pointsman_store_wiped": self.flags.is_wiped,
             "pointsman_rows_pending": self.recorder.pending,
+            "pointsman_overridden": self.flags.file.override is not None,
         }
         for route, revision in self.flags.revisions().items():
             gauges[tally_key("pointsman_flag_revision", route=route)] = revision

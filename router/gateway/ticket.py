@@ -7,6 +7,7 @@ from typing import Any
 from router.assignment import Reason
 from router.gateway.arm import ArmRoute
 from router.gateway.recorder import Block, RunBuffer
+from router.gateway.running import Running
 from router.gateway.setting import Edit
 from router.gateway.snapshot import CompiledRoute
 from router.protocols import Protocol
@@ -21,6 +22,7 @@ class Ticket:
         arm: the assigned one; what goes wrong counts against it, whoever answered.
         served: the one that is asked now.
         reply: fields and body of an answer of our own, for a request that goes nowhere.
+        running: the run it was asked about, else the first of the route; None without one.
         failed: how the assigned arm failed before another one was asked; empty when none was.
         attempts: arm and outcome of each attempt that gave no answer; None when the first one did.
     """
@@ -42,6 +44,7 @@ class Ticket:
     answer_octets: int = 0
     observed: Any = None
     route: CompiledRoute | None = None
+    running: Running | None = None
     arm: ArmRoute | None = None
     served: ArmRoute | None = None
     failed: str = ""
