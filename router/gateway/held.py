@@ -100,7 +100,7 @@ class HeldFlags:
             self._tokens.pop(name, None)
             self._changed.pop(name, None)
         self._gone |= gone
-        self._unfrozen += len(compiled)
+        self._unfrozen += len(compiled) if len(compiled) > 1 else 0
         if self._unfrozen >= FREEZE_EVERY:
             gc.freeze()
             self._unfrozen = 0

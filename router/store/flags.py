@@ -107,13 +107,9 @@ class FlagStore:
             flags, runs, latest, files = (_text_keys(row) for row in pipe.execute())
         parsed, corrupt = parse_flags(flags)
         states, broken = _documents(runs)
-        return Live(
-            parsed,
-            states,
-            {name: text.decode() for name, text in latest.items()},
-            {name: text.decode() for name, text in files.items()},
-            corrupt | {f"run {name}": problem for name, problem in broken.items()},
-        )
+        corrupt |= {f"run {name}": problem for name, problem in broken.items()}
+        names, texts = ({name: text.decode() for name, text in row.items()} for row in (latest, files))
+        return Live(parsed, states, names, texts, corrupt)
 
     def flag(self, route: str) -> Flag | None:
         """The flag of a route."""
@@ -144,8 +140,7 @@ class FlagStore:
     def latest(self) -> int:
         """The number of the latest change of a flag."""
         with reachable("latest"):
-            found = cast("bytes | None", self._client.hget(self._keys.meta, "changes"))
-        return int(found or 0)
+            return int(cast("bytes | None", self._client.hget(self._keys.meta, "changes")) or 0)
 
     def revisions(self, route: str) -> dict[int, Flag]:
         """The last revisions of a route, by number; one that cannot be read is left out."""
@@ -255,11 +250,11 @@ class FlagStore:
     def _lift(self, route: str, lost: int, now: int | None, token: int | None) -> int:
         """The stored flag under a revision above a lost one; gateways never go back."""
         flag = self.flag(route)
-        new = flag.with_revision(max(flag.revision, lost) + 1) if flag is not None else None
-        if flag is None or new is None:
+        if flag is None:
             with reachable("ahead"):
                 self._client.hdel(self._keys.ahead, route)
             return 0
+        new = flag.with_revision(max(flag.revision, lost) + 1)
         audit = {"time": now, "actor": "store", "action": "lift", "reason": LIFTED, "route": route, "run": None,
                  "revision": new.revision, "old": flag.document(), "new": new.document()}  # fmt: skip
         self.commit(Change(audit, new, token=token, after=flag.revision))
