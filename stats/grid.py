@@ -128,23 +128,8 @@ def log_evalues(information: Array, weighted: Array, null: float | Array, unit: 
     return log_mixtures(np.stack([step * slope - half * cost for step, half, _ in _parts(WEIGHTS)]), WEIGHTS)
 
 
-def bound(information: float, weighted: float, unit: float, alpha: float) -> float:
-    """The largest null that is rejected at alpha: a lower bound of the effect that holds at every look.
-
-    Args:
-        information: A, above 0.
-        weighted: B.
-        unit: the effect that the grid is centred on, above 0.
-        alpha: within (0, 1/2).
-
-    Returns:
-        The bound, in the metric's unit. An upper bound is ``-bound(information, -weighted, unit, alpha)``.
-    """
-    return (weighted - boundary(information, unit, alpha)) / information
-
-
 def interval(information: float, weighted: float, unit: float, alpha: float) -> Interval:
-    """Two one-sided bounds of alpha/2 each: ``bound`` from below and, mirrored, from above.
+    """The effects that neither of two one-sided tests of alpha/2 each rejects.
 
     Args:
         information: A, above 0.
