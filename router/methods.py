@@ -118,16 +118,24 @@ class Plan:
         }
 
 
-def plan_of(run: Mapping[str, Any], closed: int) -> Plan:
-    """The plan of a run, with so many closed units of both arms.
+def promotion_alpha(spec: Mapping[str, Any]) -> float:
+    """Alpha of promotion: open-ended attempts go on in one e-process, others have ever smaller parts of it."""
+    alpha = float(spec["alpha"]["promote"])
+    if method_of(spec).name == OPEN_ENDED or spec.get("attempt", 1) == 1:
+        return alpha
+    return many.attempt_alpha(2 * alpha, spec["attempt"])
 
-    Open-ended attempts go on in one e-process and spend nothing twice; others have ever smaller parts of alpha.
-    """
+
+def spending_of(spec: Mapping[str, Any]) -> tuple[str, float]:
+    """How planned looks share alpha: a row of ``stats.spending``, and its parameter."""
+    return spec.get("spending", DEFAULT_SPENDING), spec.get("spending_parameter", 0.0)
+
+
+def plan_of(run: Mapping[str, Any], closed: int) -> Plan:
+    """The plan of a run, with so many closed units of both arms."""
     spec, kept = run["spec"], run.get("horizon") or {}
     goals = sum(metric["role"] == "goal" for metric in spec["metrics"])
-    alpha = spec["alpha"]["promote"]
-    if method_of(spec).name != OPEN_ENDED and spec.get("attempt", 1) > 1:
-        alpha = many.attempt_alpha(2 * alpha, spec["attempt"])
+    alpha = promotion_alpha(spec)
     plan = Plan(alpha, tuple(alpha / part for part in range(1, goals + 1)))
     if "max_units" not in spec:
         return plan
@@ -136,7 +144,7 @@ def plan_of(run: Mapping[str, Any], closed: int) -> Plan:
         plan,
         time=closed / spec["max_units"],
         looks=spec.get("looks"),
-        spending=(spec.get("spending", DEFAULT_SPENDING), spec.get("spending_parameter", 0.0)),
+        spending=spending_of(spec),
         fractions=tuple(kept.get("fractions", ())),
         last=last,
         over=kept.get("over", False),

@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOOR = (
     "errors document telemetry settings address protocols bucketing flag assignment decision_id events outcome quantity "
-    "reading moments claims metric ramp route metric_keys experiment_keys experiment timetable prospect forecast notes degradation run moves plan "
-    "attribution health methods readouts weighing verdict evidence lifecycle decision roll"
+    "reading moments claims metric methods ramp route metric_keys experiment_keys experiment timetable prospect sizes forecast notes degradation run moves plan "
+    "attribution health readouts weighing verdict evidence lifecycle decision roll"
 ).split()
 # What each part may import beside the standard library and itself. "floor" is the floor; more are packages or modules.
 # numpy comes with stats and is for what looks ahead; that the gateway loads neither is checked below.
