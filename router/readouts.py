@@ -14,6 +14,7 @@ from router import claims
 from router.events import FIXED_POINT
 from router.metric import Kind, Metric
 from router.moments import Moments
+from router.outcome import DEFAULT_SCALE
 from router.reading import BINARY, CATEGORIES, MEAN, Reading, Stratum, harm_sign, information
 from stats import (
     beta,
@@ -160,7 +161,7 @@ def _bounds(metric: Metric, reading: Reading, moments: Moments) -> dict[str, Any
     if reading is BINARY:
         values, counts = [0.0, 1.0], [[n - x, x] for n, x in sums]
     else:
-        values = [float(score) for score in range(1, metric.get("scale", len(sums[0]) - 1) + 1)]
+        values = [float(score) for score in range(1, metric.get("scale", DEFAULT_SCALE) + 1)]
         counts = [list(row[1 : len(values) + 1]) for row in sums]
     arms = [
         missing.Reported(n, row[0], sum(v * k for v, k in zip(values, found, strict=True)))
