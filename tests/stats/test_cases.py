@@ -223,7 +223,7 @@ PRESENT: dict[str, Callable[[Inputs], Any]] = {
 RELATED = ("gb-seq-onesided", "cs-bb2-bound")
 
 ABSENT = {
-    "cs-norm2-rho": "nothing is tuned to a sample size: the mixture's variance is a fixed margin",
+    "cs-norm2-rho": "an approximation: the root itself is planning.mixing_variance, which an estimate shows",
     "cs-bb1": "a one-sided beta mixture: rare shares have the discrete mixtures of counts and rare",
     "cs-gamma": "gamma mixtures, for sums with exponential or Poisson tails: values are capped instead",
     "cs-polystitch": "stitched boundaries: mixtures take their place",
@@ -236,10 +236,7 @@ ABSENT = {
     "safe2x2": "the block test of two proportions: it depends on the blocks, and is slower",
 }
 
-ELSEWHERE = tuple(start for start in test_cases_horizon.MINE if start != "spotify") + (
-    "spotify-bounds",
-    "spotify-adjusted",
-)
+ELSEWHERE = test_cases_horizon.MINE
 
 
 def _longest(beginnings: Any, name: str) -> str | None:
