@@ -99,7 +99,7 @@ def events(reading: Reading, strata: Sequence[Stratum]) -> list[counts.Stratum]:
     return rows
 
 
-def _mixture(claim: Claim, test: str) -> Mixture:
+def mixture_of(claim: Claim, test: str) -> Mixture:
     """Ratios on the claim's side of its null: far away to show a change, on the way to no change to exclude one."""
     if test in ("non_inferiority", "futility"):
         return counts.within(claim.factor)
@@ -109,7 +109,7 @@ def _mixture(claim: Claim, test: str) -> Mixture:
 
 def _exactly(reading: Reading, strata: Sequence[Stratum], metric: Metric, test: str) -> float:
     claim = claim_of(metric, test)
-    return counts.log_evalue(events(reading, strata), claim.factor, _mixture(claim, test))
+    return counts.log_evalue(events(reading, strata), claim.factor, mixture_of(claim, test))
 
 
 def _by_counts(test: str) -> Test:
@@ -232,7 +232,7 @@ def _ages(strata: Sequence[Stratum]) -> list[logrank.Age]:
 def _by_log_rank(test: str) -> Test:
     def log_evalue(reading: Reading, strata: Sequence[Stratum], metric: Metric) -> float:
         claim = claim_of(metric, test)
-        return logrank.log_evalue(_ages(strata), claim.factor, _mixture(claim, test))
+        return logrank.log_evalue(_ages(strata), claim.factor, mixture_of(claim, test))
 
     return log_evalue
 
