@@ -58,7 +58,7 @@ def _shares() -> list[Case]:
             found += [
                 Case(where, same, Question(0.2 * p), of_shares, kinds),
                 Case(f"{where}, worse by the margin (p)", worse, Question(p, p, 2.0), of_shares, kinds),
-                Case(f"{where}, control without events", bare, Question(p, p), of_shares, ()),
+                Case(f"{where}, control without events", bare, Question(p, p), of_shares, kinds),
             ]
     return found
 
@@ -76,7 +76,8 @@ def _common() -> list[Case]:
 
             edge = ", worse by the margin" if effect else ""
             name = f"p {p:g}, share 0.25{edge}"
-            found.append(Case(name, draw, Question(margin, effect), of_shares, ("proportion",)))
+            kinds = ("proportion", "rare_proportion")
+            found.append(Case(name, draw, Question(margin, effect), of_shares, kinds))
     return found
 
 
@@ -128,7 +129,14 @@ def _ramps() -> list[Case]:
             return visits.returning(rng, reps, 0.25, p)
 
         found.append(
-            Case(population.name, back, Question(0.05), of_visits, ("proportion", "ratio"), weight=8)
+            Case(
+                population.name,
+                back,
+                Question(0.05),
+                of_visits,
+                ("proportion", "ratio", "rare_proportion", "mean"),
+                weight=8,
+            )
         )
     return found
 
