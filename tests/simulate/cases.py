@@ -55,10 +55,11 @@ def _shares() -> list[Case]:
                 sizes = batches(2 / p, worlds.EVENTS / p, worlds.LOOKS)
                 return worlds.proportions(rng, reps, share, 0.0, p, sizes=sizes)
 
+            through = kinds if share == min(SHARES) else ()
             found += [
                 Case(where, same, Question(0.2 * p), of_shares, kinds),
                 Case(f"{where}, worse by the margin (p)", worse, Question(p, p, 2.0), of_shares, kinds),
-                Case(f"{where}, control without events", bare, Question(p, p), of_shares, kinds),
+                Case(f"{where}, control without events", bare, Question(p, p), of_shares, through),
             ]
     return found
 
@@ -76,8 +77,7 @@ def _common() -> list[Case]:
 
             edge = ", worse by the margin" if effect else ""
             name = f"p {p:g}, share 0.25{edge}"
-            kinds = ("proportion", "rare_proportion")
-            found.append(Case(name, draw, Question(margin, effect), of_shares, kinds))
+            found.append(Case(name, draw, Question(margin, effect), of_shares, ("proportion",)))
     return found
 
 

@@ -123,6 +123,13 @@ def rates(*, relative: bool) -> Callable[[Rng, Who, float], Drawn]:
     return one
 
 
+def moving_rates(rng: Rng, who: Who, effect: float) -> Drawn:
+    """Events in bursts of their units, some of which ask very often, ten times as many in the first half of the looks."""
+    n = np.ceil(rng.lognormal(0.5, 1.5, len(who.look))).astype(np.int64)
+    level = np.where(who.look < 12, 0.5, 0.05) * rng.gamma(2.0, 0.5, len(n)) * (1 + effect)
+    return Drawn(rng.poisson(n * level) * F, n)
+
+
 def ratios(rng: Rng, who: Who, effect: float) -> Drawn:
     """Sums over one to many reports, of units with levels of their own."""
     n = 1 + rng.poisson(2.0, len(who.look))

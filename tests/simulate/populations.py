@@ -14,6 +14,7 @@ from tests.simulate.outcomes import (
     exceeding,
     first_events,
     lognormal,
+    moving_rates,
     rates,
     ratings,
     ratios,
@@ -83,8 +84,9 @@ POPULATIONS = [
     ),
     Population("ratio", "kind: ratio", by_arm(ratios), 0.08, ""),
     Population("edit_rate", "kind: edit_rate", by_arm(edits), 0.015, "pp"),
-    Population("rate, relative margin, exact", "kind: rate", by_arm(rates(relative=True)), 0.25, "%"),
+    Population("rate, relative margin", "kind: rate", by_arm(rates(relative=True)), 0.25, "%"),
     Population("rate, absolute margin", "kind: rate", by_arm(rates(relative=False)), 0.02, ""),
+    Population("rate that falls, bursts of heavy units", "kind: rate", by_arm(moving_rates), 0.5, "%"),
     Population("rating", "kind: rating, scale: 5", by_arm(ratings), 0.12, "", better="higher"),
     Population(
         "exceedance, frozen median",

@@ -44,7 +44,7 @@ def _metric(name: str, kind: str = "proportion") -> str:
 
 def of_goals(method: str, reps: int, seed: int) -> list[Row]:
     """Two goals that go together, at least one of which must be better."""
-    units = GOALS["proportion"].units("ab")
+    units = GOALS[0].units("ab")
     run = run_of(
         "ab", f"goals: [{_metric('first')}, {_metric('second')}]", METHODS[method].format(units=units)
     )
@@ -64,7 +64,7 @@ TRUE = {"seen0": 0.08, "seen1": 0.08, "seen2": 0.08}
 def of_observed(reps: int, seed: int) -> list[Row]:
     """Eight observed metrics and a segment of each and of the goal, named by e-BH."""
     listed = ", ".join(_metric(name, kind) for name, kind in OBSERVED.items())
-    metrics, units = f"goal: {_metric(METRIC)}\nobserve: [{listed}]", GOALS["proportion"].units("canary")
+    metrics, units = f"goal: {_metric(METRIC)}\nobserve: [{listed}]", GOALS[0].units("canary")
     run, names = run_of("canary", metrics, SEGMENTS), (METRIC, *OBSERVED)
     none = courses(run, "observed", together(names, {}, segmented=True), units, reps, seed, STRATA)
     some = courses(run, "observed some", together(names, TRUE, segmented=True), units, reps, seed, STRATA)
