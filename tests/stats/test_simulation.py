@@ -1,7 +1,7 @@
 """Error rates and efficiency with a look after every batch: a fast part of ``./run simulate``, with seeds of its own.
 
 A test that keeps its promise fails one comparison here, through an unlucky seed, with probability below 1e-7: the bound
-is the smallest count that a true error rate of alpha exceeds that rarely. There are about 250 of them, so all of this
+is the smallest count that a true error rate of alpha exceeds that rarely. There are about 300 of them, so all of this
 file cries wolf for at most 1 seed in 30,000.
 """
 
