@@ -14,16 +14,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from tests.simulate import (
+    by_method,
     canary,
     coverage,
     degradation,
     efficiency,
     error_rates,
+    kinds,
     mismatch,
     multiplicity,
     other_tests,
     report,
     through_router,
+    together,
     traps,
     weights,
 )
@@ -34,6 +37,9 @@ STUDIES: dict[str, tuple[Callable[[int, int], Result], int]] = {
     "error_rates": (error_rates.study, 4000),
     "other_tests": (other_tests.study, 4000),
     "through_router": (through_router.study, 200),
+    "kinds": (kinds.study, 300),
+    "methods": (by_method.study, 250),
+    "together": (together.study, 200),
     "traps": (traps.study, 4000),
     "efficiency": (efficiency.study, 4000),
     "weights": (weights.study, 2000),
