@@ -18,10 +18,10 @@ from tests.simulate import (
     efficiency,
     error_rates,
     kinds,
-    methods,
     mismatch,
     multiplicity,
     other_tests,
+    plans,
     through_router,
     together,
 )
@@ -112,10 +112,10 @@ def test_no_verdict_on_any_kind_is_false_more_often_than_promised(population: Po
     assert broken([row for row in rows if row.column == "invalid"], 2 * runs) == []
 
 
-@pytest.mark.parametrize("method", methods.BOUNDED)
+@pytest.mark.parametrize("method", plans.BOUNDED)
 def test_a_plan_keeps_its_error_rate_for_one_goal_and_for_two(method: str) -> None:
     runs = 6
-    rows = [*methods.of_ab(methods.GOALS[0], method, runs, SEED), *together.of_goals(method, runs, SEED)]
+    rows = [*plans.of_ab(plans.GOALS[0], method, runs, SEED), *together.of_goals(method, runs, SEED)]
     assert broken([row for row in rows if row.side == "most"], runs) == []
 
 
