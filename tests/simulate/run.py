@@ -14,7 +14,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from tests.simulate import (
-    by_method,
     canary,
     coverage,
     degradation,
@@ -24,6 +23,7 @@ from tests.simulate import (
     mismatch,
     multiplicity,
     other_tests,
+    plans,
     report,
     through_router,
     together,
@@ -38,7 +38,7 @@ STUDIES: dict[str, tuple[Callable[[int, int], Result], int]] = {
     "other_tests": (other_tests.study, 4000),
     "through_router": (through_router.study, 200),
     "kinds": (kinds.study, 300),
-    "methods": (by_method.study, 250),
+    "plans": (plans.study, 250),
     "together": (together.study, 200),
     "traps": (traps.study, 4000),
     "efficiency": (efficiency.study, 4000),

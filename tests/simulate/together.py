@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.special import ndtri
 
-from tests.simulate.by_method import ALPHA, GOALS, LOOKS, METHODS, courses, run_of
 from tests.simulate.outcomes import METRIC, events
+from tests.simulate.plans import ALPHA, GOALS, LOOKS, METHODS, courses, run_of
 from tests.simulate.results import Result, Row, average, rate
 from tests.simulate.streams import Flags, Float
 from tests.simulate.units import Draw, Drawn, Rng, Who

@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pytest
 
 from tests.simulate import (
-    by_method,
     canary,
     efficiency,
     error_rates,
@@ -22,6 +21,7 @@ from tests.simulate import (
     mismatch,
     multiplicity,
     other_tests,
+    plans,
     through_router,
     together,
 )
@@ -112,10 +112,10 @@ def test_no_verdict_on_any_kind_is_false_more_often_than_promised(population: Po
     assert broken([row for row in rows if row.column == "invalid"], 2 * runs) == []
 
 
-@pytest.mark.parametrize("method", by_method.BOUNDED)
+@pytest.mark.parametrize("method", plans.BOUNDED)
 def test_a_plan_keeps_its_error_rate_for_one_goal_and_for_two(method: str) -> None:
     runs = 6
-    rows = [*by_method.of_ab(by_method.GOALS[0], method, runs, SEED), *together.of_goals(method, runs, SEED)]
+    rows = [*plans.of_ab(plans.GOALS[0], method, runs, SEED), *together.of_goals(method, runs, SEED)]
     assert broken([row for row in rows if row.side == "most"], runs) == []
 
 

@@ -170,7 +170,7 @@ def study(reps: int, seed: int) -> Result:
     ]
     rows += of_canary(RATIO, "sprt", reps, seed)
     return Result(
-        "methods",
+        "plans",
         "Wrong and right verdicts by method, through the router",
         f"Units one by one through the experiment file and `weigh`, {LOOKS} looks; a plan of as many units as a fixed test needs "
         f"for a power of 80 % ends in the middle of its {PLANNED}th batch, which counts. Promotion at 5 %; sprt gives up, wrongly, at "
