@@ -19,7 +19,8 @@ from router.metric import KINDS
 from router.metric_keys import Metric
 from router.quantity import percent_ppm
 from router.ramp import DEFAULT_RAMPS, STEP_TIME_MS, STEP_UNITS, coverage_of
-from router.route import Duration, Name, Route, problems_of, wrong
+from router.route import Route
+from router.strict import Duration, Name, problems_of, wrong
 
 DEFAULT_ALPHA = {"canary": (50_000, 10_000), "ab": (50_000, 50_000)}
 MOST_METRICS = 10  # of each role

@@ -15,15 +15,25 @@ import msgspec
 from router.bucketing import PPM
 from router.errors import Problem, SpecError
 from router.protocols import ROWS as PROTOCOLS
+from router.serving import PoolLimits, Price, Serving
 
 Role = Literal["control", "treatment"]
 OnMissing = Literal["control", "error", "mint-cookie"]
 Expose = Literal["all", "id", "none"]
-UNIT_PLACES = ("header", "cookie", "query", "json", "request")
+UNIT_PLACES = ("header", "cookie", "query", "path", "json", "jwt", "request")
 # Places beside the unit's that an experiment may read: all in the head, so that no request waits for its body.
 HEAD_PLACES = ("header", "cookie", "query")
 # What gateways measure of each answer and write down where an experiment lists a metric of that name.
-MEASURES = ("first_byte", "gap", "size", "tokens_in", "tokens_out")
+MEASURES = (
+    "first_byte",
+    "gap",
+    "size",
+    "tokens_in",
+    "tokens_out",
+    "cost",
+    "shadow_differs",
+    "shadow_latency",
+)
 LARGEST_COUNT = 2**32 - 1  # revisions and epochs have 32 bits in a decision id
 MOST_LANES = 64  # the arm index has 6 bits in an event
 OTHER = "other"  # units whose segment is none of the declared ones
@@ -93,7 +103,7 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One alternative of a route.
 
     ``identity`` is a digest of what it is: a change of it is a new epoch. ``declares`` is what its answers say that they
-    come from; empty when nothing is declared.
+    come from; empty when nothing is declared. ``warm`` is how many copies of requests it answers before its first unit.
     """
 
     name: str
@@ -101,6 +111,27 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: str = ""
     set: ArmSet | None = None
     declares: str = ""
+    price: Price | None = None
+    pool: PoolLimits | None = None
+    warm: int = 0
+
+
+class TokenSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose tokens are believed.
+
+    Attributes:
+        keys: of the issuer, each as text or as the name of a secret; one that verifies a token is enough.
+        algorithms: of its signatures.
+        field: of the request, lower case, ``Bearer`` before the token or not.
+        issuer: empty when it is not asked.
+        audience: empty when it is not asked.
+    """
+
+    keys: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    field: str = "authorization"
+    issuer: str = ""
+    audience: str = ""
 
 
 class UnitSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,6 +140,7 @@ class UnitSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     places: tuple[tuple[str, str], ...]
     on_missing: OnMissing = "control"
+    jwt: TokenSource | None = None
 
 
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,6 +171,7 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retries: int = 1
     repeatable: bool = False
     fallback: bool = False
+    serving: Serving | None = None
     algorithm: Literal["murmur3-32/v1"] = "murmur3-32/v1"
     format: Literal[1] = 1
 
@@ -263,6 +296,11 @@ def _request_contradictions(flag: Flag) -> Iterator[Problem]:
     for kind, _ in flag.unit.places:
         if kind not in UNIT_PLACES:
             yield Problem("unit.places", f"one of {', '.join(UNIT_PLACES)}", repr(kind))
+        if kind == "jwt" and flag.unit.jwt is None:
+            yield Problem("unit.jwt", "keys for the tokens that hold the unit", "none")
+    shadow = flag.serving.shadow if flag.serving is not None else None
+    if shadow is not None and shadow.arm not in [arm.name for arm in flag.arms]:
+        yield Problem("serving.shadow.arm", "one of the arms", repr(shadow.arm))
     if flag.match is not None and not flag.match.path.startswith("/"):
         yield Problem("match.path", "a path that begins with '/'", repr(flag.match.path))
 

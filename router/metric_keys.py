@@ -15,7 +15,7 @@ from router.events import to_fixed
 from router.metric import KINDS, Kind
 from router.quantity import Unreadable, duration_ms, fraction, lift, plain, points, whole
 from router.reading import MOST_CATEGORIES
-from router.route import Duration, Name, Strict, wrong
+from router.strict import Duration, Name, Strict, wrong
 
 HOUR_MS = 3_600_000
 GRACE_MS = 60_000

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, model_validator
 
 from router.address import Address
-from router.document import Document, Path
-from router.errors import Problem, nearest
+from router.errors import nearest
 from router.flag import Arm, ArmSet, Flag, Match, UnitSource
 from router.protocols import ROWS as PROTOCOLS
-from router.quantity import Unreadable, duration_ms
+from router.quantity import Unreadable, whole
+from router.serving import PoolLimits, Serving
+from router.serving_keys import FieldName, LimitsModel, LowerFieldName, Pointer, PriceModel, ShadowModel
+from router.strict import Duration, Name, Strict, place, reads, wrong
+from router.token_keys import TokensModel
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, token
 # What the gateway writes itself in every request.
 OUR_FIELDS = frozenset(
     "connection content-length expect host keep-alive te trailer transfer-encoding upgrade via x-forwarded-for".split()
@@ -33,66 +31,29 @@ PLACES: dict[str, str] = {
     "header": "a field name",
     "cookie": "a cookie's name",
     "query": "a parameter's name",
+    "path": "optionally the number of a segment, from 1",
     "json": "a JSON pointer that begins with '/'",
+    "jwt": "a claim's name",
     "request": "",
 }
-
-
-def reads(reader: Callable[[object], Any]) -> BeforeValidator:
-    """A quantity's reader as a validator whose error says expected and found."""
-
-    def validate(value: object) -> Any:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return value  # a default, already in its own unit
-        try:
-            return reader(value)
-        except Unreadable as problem:
-            raise wrong(problem.expected, problem.found) from problem
-
-    return BeforeValidator(validate)
-
-
-def wrong(expected: str, found: str, hint: str = "") -> PydanticCustomError:
-    """An error in our form, from inside a validator."""
-    return PydanticCustomError(
-        "pointsman", "{expected}", {"expected": expected, "found": found, "hint": hint}
-    )
-
-
-def name(value: object) -> str:
-    """A name: letters, digits, dot, dash and underscore."""
-    if not isinstance(value, str) or NAME.fullmatch(value) is None:
-        raise Unreadable("a name of letters, digits, '.', '-' and '_', at most 64", value)
-    return value
-
-
-Name = Annotated[str, reads(name)]
-Duration = Annotated[int, reads(duration_ms)]
-
-
-class Strict(BaseModel):
-    """A model that takes nothing it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def place(value: object) -> tuple[str, str]:
-    """Where something stands in a request: its kind and its name."""
-    kind, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
-    if kind not in PLACES:
-        hint = nearest(kind, PLACES)
-        raise Unreadable(f"one of {', '.join(PLACES)}" + (f" ({hint})" if hint else ""), value)
-    if bool(rest) != bool(PLACES[kind]) or (kind == "json" and not rest.startswith("/")):
-        raise Unreadable(f"{kind}:{PLACES[kind]}" if PLACES[kind] else kind, value)
-    return (kind, rest.lower() if kind == "header" else rest)
 
 
 class UnitModel(Strict):
     """The unit of a route."""
 
     kind: Name
-    from_: Annotated[list[Annotated[tuple[str, str], reads(place)]], Field(alias="from", min_length=1)]
+    from_: Annotated[
+        list[Annotated[tuple[str, str], reads(lambda value: place(value, PLACES))]],
+        Field(alias="from"),
+    ] = []
     on_missing: Literal["control", "error", "mint-cookie"] = "control"
+    jwt: TokensModel | None = None
+
+    @model_validator(mode="after")
+    def _tokens_are_verified(self) -> UnitModel:
+        if self.jwt is None and any(kind == "jwt" for kind, _ in self.from_):
+            raise wrong("keys and algorithms under 'unit.jwt'", "none")
+        return self
 
     @model_validator(mode="after")
     def _cookie_to_mint(self) -> UnitModel:
@@ -113,6 +74,13 @@ def upstream(value: object) -> str:
     return str(value)
 
 
+def _endpoint(value: object) -> str:
+    address = upstream(value)
+    if Address.parse(address).base:
+        raise Unreadable("an address without a path, which stands in 'upstream'", value)
+    return address
+
+
 def _path(value: object) -> str:
     if (
         not isinstance(value, str)
@@ -127,21 +95,9 @@ def _path(value: object) -> str:
     return value.rstrip("/") or "/"
 
 
-def _field_name(value: object) -> str:
-    if not isinstance(value, str) or FIELD_NAME.fullmatch(value) is None or value.lower() in OUR_FIELDS:
-        raise Unreadable("a field name that is not about framing or connections", value)
-    return value
-
-
 def _field_value(value: object) -> str:
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         raise Unreadable("a field value of printable ASCII", value)
-    return value
-
-
-def _pointer(value: object) -> str:
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise Unreadable("a JSON pointer that begins with '/'", value)
     return value
 
 
@@ -161,9 +117,9 @@ class SetModel(Strict):
     """What an arm sets on a request."""
 
     path: Annotated[str, reads(_path)] | None = None
-    headers: dict[Annotated[str, reads(_field_name)], Annotated[str, reads(_field_value)]] = {}
+    headers: dict[FieldName, Annotated[str, reads(_field_value)]] = {}
     json_: Annotated[
-        dict[Annotated[str, reads(_pointer)], Annotated[Any, BeforeValidator(_json_value)]],
+        dict[Pointer, Annotated[Any, BeforeValidator(_json_value)]],
         Field(alias="json"),
     ] = {}
 
@@ -178,6 +134,16 @@ class ArmModel(Strict):
     upstream: Annotated[str, reads(upstream)]
     set: SetModel | None = None
     declares: Annotated[str, reads(_field_value)] = ""
+    price: PriceModel | None = None
+    endpoints: Annotated[list[Annotated[str, reads(_endpoint)]], Field(max_length=64)] = []
+    limits: LimitsModel | None = None
+    warm: Annotated[int, reads(whole), Field(le=10_000)] = 0
+
+    def pool(self) -> PoolLimits | None:
+        """Its servers and their limits; None where it is one server without any."""
+        if self.limits is None and not self.endpoints:
+            return None
+        return (self.limits or LimitsModel()).compiled(tuple(self.endpoints))
 
     def identity(self) -> str:
         """A digest of what this arm is."""
@@ -245,13 +211,48 @@ class Route(Strict):
     retries: Annotated[int, reads(_few), Field(ge=0, le=3)] = 1
     repeatable: Annotated[bool, reads(_yes)] = False
     fallback: Annotated[bool, reads(_yes)] = False
+    restore_model: Annotated[bool, reads(_yes)] = False
+    deadline: LowerFieldName | None = None
+    cost: LowerFieldName | None = None
+    outcomes: Annotated[dict[Name, Pointer], Field(max_length=16)] = {}
+    shadow: ShadowModel | None = None
 
     @model_validator(mode="after")
     def _default_is_an_arm(self) -> Route:
         if self.default not in self.arms:
             hint = nearest(self.default, self.arms)
             raise wrong(f"default to be one of the arms {', '.join(self.arms)}", repr(self.default), hint)
+        if self.shadow is not None and self.shadow.arm not in self.arms:
+            hint = nearest(self.shadow.arm, self.arms)
+            found = repr(self.shadow.arm)
+            raise wrong(f"one of the arms {', '.join(self.arms)}", found, hint, ("shadow", "arm"))
         return self
+
+    @model_validator(mode="after")
+    def _protocol_knows(self) -> Route:
+        row = PROTOCOLS[self.protocol]
+        if not self.unit.from_ and not row.unit:
+            named = ", ".join(one.name for one in PROTOCOLS.values() if one.unit)
+            raise wrong(f"a place in 'unit.from': only {named} have places of their own", self.protocol)
+        if self.restore_model and not row.named:
+            named = ", ".join(one.name for one in PROTOCOLS.values() if one.named)
+            raise wrong(f"restore_model with a protocol whose answers name the model: {named}", self.protocol)
+        return self
+
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Where the unit stands: as the file says, else where clients of the protocol name it."""
+        return tuple(self.unit.from_) or PROTOCOLS[self.protocol].unit
+
+    def serving(self) -> Serving | None:
+        """What is said about serving; None when nothing is."""
+        said = Serving(
+            self.restore_model,
+            self.deadline or "",
+            self.cost or "",
+            tuple(self.outcomes.items()),
+            self.shadow.compiled() if self.shadow else None,
+        )
+        return None if said == Serving() else said
 
 
 def flag_of(route: Route) -> Flag:
@@ -260,7 +261,12 @@ def flag_of(route: Route) -> Flag:
     return Flag(
         route=route.route,
         match=Match(match.path, match.host, tuple((k.lower(), v) for k, v in match.headers.items())),
-        unit=UnitSource(route.unit.kind, tuple(route.unit.from_), route.unit.on_missing),
+        unit=UnitSource(
+            route.unit.kind,
+            route.places(),
+            route.unit.on_missing,
+            route.unit.jwt.compiled() if route.unit.jwt else None,
+        ),
         arms=tuple(
             Arm(
                 arm,
@@ -268,6 +274,9 @@ def flag_of(route: Route) -> Flag:
                 model.identity(),
                 model.set.compiled() if model.set else None,
                 model.declares,
+                model.price.compiled() if model.price else None,
+                model.pool(),
+                model.warm,
             )
             for arm, model in route.arms.items()
         ),
@@ -279,39 +288,5 @@ def flag_of(route: Route) -> Flag:
         retries=route.retries,
         repeatable=route.repeatable,
         fallback=route.fallback,
+        serving=route.serving(),
     )
-
-
-def problems_of(document: Document, problem: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """A model's errors in our form, at their places in the document."""
-    return [_problem(document, dict(error), model) for error in problem.errors()]
-
-
-def _problem(document: Document, error: dict[str, Any], model: type[BaseModel]) -> Problem:
-    path: Path = tuple(part for part in error["loc"] if part != "[key]")
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "pointsman":
-        return document.problem(path, context["expected"], context["found"], context["hint"])
-    if kind == "extra_forbidden":
-        known = _known_keys(path, model)
-        return document.problem(path, "a known key", repr(path[-1]), nearest(str(path[-1]), known))
-    if kind == "missing":
-        return document.problem(path, "this key", "nothing")
-    message = str(error["msg"])
-    expected = message.removeprefix("Input should be ").removeprefix("Value error, ")
-    return document.problem(path, expected, repr(error["input"]))
-
-
-def _known_keys(path: Path, model: type[BaseModel]) -> list[str]:
-    """All keys of the model and of the models inside it: enough to find the nearest."""
-    known: list[str] = []
-    waiting: list[Any] = [model]
-    while waiting:
-        current = waiting.pop()
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            for field_name, field in current.model_fields.items():
-                known.append(field.alias or field_name)
-                waiting.append(field.annotation)
-        else:
-            waiting += list(getattr(current, "__args__", ()))
-    return known

@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOOR = (
-    "errors document telemetry settings address protocols bucketing flag assignment decision_id events outcome quantity "
-    "reading moments claims metric ramp route metric_keys experiment_keys experiment timetable prospect forecast notes degradation run moves plan "
+    "errors document telemetry settings address protocols serving bucketing flag assignment decision_id events outcome quantity "
+    "strict serving_keys token_keys reading moments claims metric ramp route metric_keys experiment_keys experiment timetable prospect forecast notes degradation run moves plan "
     "attribution health methods readouts weighing verdict evidence lifecycle decision roll"
 ).split()
 # What each part may import beside the standard library and itself. "floor" is the floor; more are packages or modules.
@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "router.local": {"floor", "router.store", "redis"},
     "router.gateway": {
         "floor", "router.store", "router.local.parent", "gunicorn", "uvloop", "httptools", "msgspec", "redis",
-        "prometheus_client",
+        "prometheus_client", "jwt", "opentelemetry",
     },
     "router.api": {
         "floor", "router.store", "router.local.parent", "flask", "werkzeug", "gunicorn", "jinja2", "markupsafe",

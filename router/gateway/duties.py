@@ -21,16 +21,20 @@ import msgspec
 
 from router.decision_id import Signer, unit_digester
 from router.errors import StoreUnavailable
+from router.flag import Arm
 from router.gateway import losses
+from router.gateway.access_log import AccessLog
 from router.gateway.counters import Counters, Row, tally_key
 from router.gateway.held import HeldFlags
 from router.gateway.pages import Pages
+from router.gateway.pool import upstream_of
 from router.gateway.ports import Counts
-from router.gateway.probes import Probes
+from router.gateway.ports import Gate as GateLike
+from router.gateway.probes import Probes, servers_of
 from router.gateway.recorder import Recorder
 from router.gateway.routing import Gate
 from router.gateway.snapshot import Compiler, Snapshot
-from router.gateway.upstream import Upstream
+from router.gateway.tracing import Tracing, provider_of
 from router.settings import Settings
 from router.store.connect import connect_async, reachable
 from router.store.events import AsyncEventLog
@@ -82,26 +86,50 @@ class Duties:
             hold_limit=settings.body_hold_limit,
             clock=clock,
         )
-        compiler = Compiler(
-            lambda url: Upstream(url, self.counts),
+        self._compiler = Compiler(
+            lambda url, limits=None: upstream_of(url, self.counts, limits),
             row,
             settings.first_byte_timeout_ms,
             settings.total_timeout_ms,
         )
-        self.flags = HeldFlags(self.gate, compiler, row, self._data_dir, log, self._swapped)
+        self.front, self._access_log, self._spans = self._dressed()
+        self.flags = HeldFlags(self.gate, self._compiler, row, self._data_dir, log, self._swapped)
         self.gate.pages = Pages(self.flags.state, self._totals, self._gauges)
         self._flush_now = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._probes = Probes(self._beat_now.set)
+        self._probes = Probes(self._probed)
         self.recorder.wake = self._flush_now.set
         self._tasks: list[asyncio.Task[None]] = []
+        self._stalls = row.tally("pointsman_loop_stalls")
+        self._stalled_ms = row.tally("pointsman_loop_stalled_ms")
         self._http = {name: row.tally("pointsman_http", event=name) for name in HTTP_COUNTS}
+
+    def _dressed(self) -> tuple[GateLike, AccessLog | None, Any]:
+        """The gate as clients meet it, with an access log and spans where the settings ask for them."""
+        front: GateLike = self.gate
+        log, provider = None, provider_of(self._settings.traces)
+        if provider is not None:
+            front = Tracing(front, provider.get_tracer("pointsman"))
+        if self._settings.access_log:
+            front = log = AccessLog(front, self._settings.access_log, self._row)
+        return front, log, provider
+
+    def stalled(self, seconds: float) -> None:
+        """The loop stood still for so long."""
+        self._stalls.n += 1
+        self._stalled_ms.n += round(seconds * 1000)
 
     def _swapped(self, snapshot: Snapshot) -> None:
         """Other flags route from now on."""
         self.recorder.running(snapshot.running())
-        self._probes.watch(arm.upstream for _, arm in self.flags.arms())
+        self._probes.watch(url for _, arm in self.flags.arms() for url in servers_of(arm))
+        self._compiler.heard(self._probes.ready)
+        self._beat_now.set()
+
+    def _probed(self) -> None:
+        """A server is ready, or no longer."""
+        self._compiler.heard(self._probes.ready)
         self._beat_now.set()
 
     def start(self) -> None:
@@ -140,6 +168,8 @@ class Duties:
         """Copy all counters to shared memory."""
         for name, tally in self._http.items():
             tally.n = getattr(self.counts, name)
+        if self._access_log is not None:
+            self._access_log.write()
         self._row.publish()
 
     async def _beat_forever(self) -> None:
@@ -162,7 +192,10 @@ class Duties:
         return self.flags.state() | who | {"ready": self._ready_arms(), "identities": self.flags.identities()}
 
     def _ready_arms(self) -> dict[str, bool]:
-        return {f"{route}/{arm.name}": self._probes.of(arm.upstream) for route, arm in self.flags.arms()}
+        return {f"{route}/{arm.name}": self._is_ready(route, arm) for route, arm in self.flags.arms()}
+
+    def _is_ready(self, route: str, arm: Arm) -> bool:
+        return self._probes.of_arm(arm) and self.flags.is_warm(route, arm)
 
     def _totals(self) -> Mapping[str, int]:
         self.publish()
@@ -178,7 +211,7 @@ class Duties:
             gauges[tally_key("pointsman_flag_revision", route=route)] = revision
         for route, arm in self.flags.arms():
             key = tally_key("pointsman_arm_ready", route=route, arm=arm.name)
-            gauges[key] = self._probes.of(arm.upstream)
+            gauges[key] = self._is_ready(route, arm)
         return gauges
 
     async def stop(self) -> None:
@@ -197,6 +230,10 @@ class Duties:
             _, waiting = await asyncio.wait(left, timeout=0.1)
             left = list(waiting)
         self._probes.stop()
+        if self._access_log is not None:
+            await self._access_log.written(LAST_CALLS_S)
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.force_flush, int(LAST_CALLS_S * 1000))
         with contextlib.suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(LAST_CALLS_S):
                 await self.recorder.flush(clock())

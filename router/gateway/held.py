@@ -55,6 +55,11 @@ class HeldFlags:
         routes = self._gate.snapshot.routes if self._gate.snapshot else {}
         return [(name, arm) for name, route in routes.items() for arm in route.flag.arms]
 
+    def is_warm(self, route: str, arm: Arm) -> bool:
+        """Whether an arm has answered the copies that it is to answer first."""
+        snapshot = self._gate.snapshot
+        return snapshot is not None and snapshot.routes[route].is_warm(arm.name)
+
     def identities(self) -> dict[str, list[str]]:
         """What the answers of each arm named themselves, for arms that did."""
         routes = self._gate.snapshot.routes if self._gate.snapshot else {}
@@ -122,7 +127,7 @@ class HeldFlags:
     def _swap(self, snapshot: Snapshot) -> None:
         self._gate.snapshot = snapshot
         self.store_id = snapshot.store_id
-        self._compiler.keep(arm.upstream for _, arm in self.arms())
+        self._compiler.keep(arm for _, arm in self.arms())
         self._swapped(snapshot)
 
     def load(self) -> None:

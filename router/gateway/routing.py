@@ -111,6 +111,7 @@ class Gate:
         ticket.route = route
         ticket.first_byte_ms = route.first_byte_ms
         ticket.total_ms = route.total_ms
+        ticket.reader = route.reader
         ticket.retries = route.flag.retries
         if route.experiment is None:
             ticket.reason = Reason.NO_EXPERIMENT if route.flag.enabled else Reason.DISABLED
@@ -211,6 +212,7 @@ class Gate:
         if route is None or arm is None or not route.flag.fallback or ticket.failed or arm is route.default:
             return False
         ticket.failed = outcome
+        ticket.asked_model = ""
         arm.fallbacks.n += 1
         _serve_by(ticket, route, route.default, head)
         if route.flag.expose == "all" and arm.headers:
@@ -244,6 +246,11 @@ class Gate:
             for name, value in measured(ticket):
                 if name in route.measures:
                     self._write_down(ticket, name, to_fixed(value))
+
+    def noted(self, ticket: Ticket, metric: str, value: float) -> None:
+        """Something was measured about a request, perhaps after its end; written down where the experiment lists it."""
+        if ticket.route is not None and metric in ticket.route.measures:
+            self._write_down(ticket, metric, to_fixed(value))
 
     def reported(self, ticket: Ticket, value: bytes) -> None:
         """An answer's field ``Pointsman-Outcome: metric=value``; several are parted by commas."""

@@ -18,6 +18,7 @@ from msgspec import UNSET
 from router.assignment import CompiledFlag, Reason
 from router.errors import Problem, SpecError
 from router.flag import Arm, Flag
+from router.gateway.answer_reader import AnswerReader
 from router.gateway.arm import ArmRoute, Standing
 from router.gateway.assigned import Assigned
 from router.gateway.attributes import AttributeReader
@@ -25,7 +26,8 @@ from router.gateway.counters import Row
 from router.gateway.identify import HeadLike, Identifier
 from router.gateway.probes import address_of
 from router.gateway.recorder import RunBuffer
-from router.protocols import ROWS as PROTOCOLS
+from router.gateway.shadowing import Shadowing, Warming, every
+from router.serving import PoolLimits, Serving, Shadow
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
 SAFE = re.compile(r"[!-~]{1,200}")
@@ -77,7 +79,7 @@ class CompiledRoute:
         "measures",
         "prefix",
         "prefix_slash",
-        "protocol",
+        "reader",
         "reasons",
         "revision",
         "run",
@@ -101,19 +103,19 @@ class CompiledRoute:
         self.attributes = None if declared is UNSET else AttributeReader(declared)
         self.identify = Identifier(flag.unit)
         self.arms = {
-            arm.name: ArmRoute(
-                flag, arm, compiler.upstream(arm.upstream), compiler.row, compiler.standing(flag, arm)
-            )
+            arm.name: ArmRoute(flag, arm, compiler.upstream(arm), compiler.row, compiler.standing(flag, arm))
             for arm in flag.arms
         }
         self.default = self.arms[flag.default]
-        reads = flag.protocol != "plain" or any(arm.declares for arm in flag.arms)
-        self.protocol = PROTOCOLS[flag.protocol] if reads else None
+        self.reader = AnswerReader.of(flag)
         self.measures = frozenset(self.experiment.measures) if self.experiment else frozenset()
+        if self.reader is not None and self.experiment is not None:
+            self.measures |= self.reader.outcomes
         match = flag.match
         path = match.path.rstrip("/") if match else ""
         self.prefix = path.encode()
         self.prefix_slash = self.prefix + b"/"
+        self._copy_to(compiler)
         self.headers = tuple((k.lower().encode(), v.encode()) for k, v in match.headers) if match else ()
         self.first_byte_ms = (
             compiler.first_byte_ms if flag.first_byte_timeout_ms is None else flag.first_byte_timeout_ms
@@ -128,6 +130,22 @@ class CompiledRoute:
             for assignment in compiled.assignments
         ]
 
+    def _copy_to(self, compiler: Compiler) -> None:
+        """Prepare the shadow and the arms that are to be warm, on connections of their own."""
+        if self.reader is None:
+            return
+        flag, shadow = self.flag, (self.flag.serving or Serving()).shadow
+        wanted: list[tuple[type[Shadowing], Shadow]] = [] if shadow is None else [(Shadowing, shadow)]
+        wanted += [(Warming, every(arm.name)) for arm in flag.arms if arm.warm and arm.name != flag.default]
+        for kind, one in wanted:
+            upstream = compiler.upstream(flag.arm(one.arm), "shadow")
+            shadowing = kind(flag.route, self.prefix, one, self.arms[one.arm], upstream, compiler.row)
+            self.reader.shadows.append(shadowing)
+
+    def is_warm(self, arm: str) -> bool:
+        """Whether an arm has answered the copies that it is to answer first; the default arm has."""
+        return arm == self.flag.default or not self.arms[arm].standing.cold
+
     def takes(self, head: RoutedHead) -> bool:
         """Whether a request is this route's, by path and header fields."""
         path = head.path
@@ -141,39 +159,47 @@ class Compiler:
     """Makes routes of flags; keeps one upstream per address, so that pools outlive a change."""
 
     def __init__(
-        self, make_upstream: Callable[[str], Any], row: Row, first_byte_ms: int, total_ms: int
+        self, make_upstream: Callable[..., Any], row: Row, first_byte_ms: int, total_ms: int
     ) -> None:
         self.row = row
         self.first_byte_ms = first_byte_ms
         self.total_ms = total_ms
         self._make = make_upstream
-        self._upstreams: dict[str, Any] = {}
+        self._upstreams: dict[tuple[str, str, PoolLimits | None], Any] = {}
         self._standings: dict[tuple[str, str, str], Standing] = {}
 
     def standing(self, flag: Flag, arm: Arm) -> Standing:
         """What is known of an arm from its requests so far; a changed flag does not forget it, a new epoch may."""
         name = (flag.route, arm.name, arm.identity or arm.upstream)
-        standing = self._standings.setdefault(name, Standing())
+        standing = self._standings.setdefault(name, Standing(arm.warm))
         standing.begin(flag.epoch)
         return standing
 
-    def upstream(self, url: str) -> Any:
-        """The upstream at an address; its path is the arm's matter."""
+    def upstream(self, arm: Arm, use: str = "") -> Any:
+        """The upstream of an arm, for one use; arms on one server with the same limits share it."""
         try:
-            address = address_of(url)
-            if address not in self._upstreams:
-                self._upstreams[address] = self._make(address)
+            name = (address_of(arm.upstream), use, arm.pool)
+            if name not in self._upstreams:
+                more = () if arm.pool is None else (arm.pool,)
+                self._upstreams[name] = self._make(name[0], *more)
         except ValueError as problem:
             raise SpecError(
                 [Problem("arms.upstream", "an address such as http://host:port", str(problem))]
             ) from None
-        return self._upstreams[address]
+        return self._upstreams[name]
 
-    def keep(self, urls: Iterable[str]) -> None:
-        """Close the pools of all other addresses."""
-        wanted = {address_of(url) for url in urls}
-        for address in set(self._upstreams) - wanted:
-            self._upstreams.pop(address).close()
+    def keep(self, arms: Iterable[Arm]) -> None:
+        """Close the upstreams of all other arms; what is under way there comes to its end."""
+        wanted = {(address_of(arm.upstream), arm.pool) for arm in arms}
+        for name in list(self._upstreams):
+            if (name[0], name[2]) not in wanted:
+                self._upstreams.pop(name).close()
+
+    def heard(self, ready: dict[str, bool]) -> None:
+        """Tell the pools what the probes know of their servers."""
+        for (_, _, limits), upstream in self._upstreams.items():
+            if limits is not None:
+                upstream.heard(ready)
 
     def compile(self, flag: Flag) -> CompiledRoute:
         """A flag ready for requests.

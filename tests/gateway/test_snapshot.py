@@ -93,9 +93,9 @@ def test_arms_on_one_server_share_its_pool_and_pools_outlive_changes() -> None:
     second = made.compile(flag(arms=arms, revision=2))
     pools = {id(arm.upstream) for route in (first, second) for arm in route.arms.values()}
     assert len(pools) == 1
-    made.keep(["http://h:1/other"])
+    made.keep([Arm("v1", "http://h:1/other")])
     assert not first.default.upstream.closed
-    made.keep(["http://h:2"])
+    made.keep([Arm("v1", "http://h:2")])
     assert first.default.upstream.closed
 
 
