@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from router.flag import HEAD_PLACES, OTHER
 from router.quantity import Unreadable, error_rate_ppm, percent_ppm, whole
 from router.ramp import STEP_TIME_MS, STEP_UNITS
-from router.route import Duration, Name, Strict, place, reads, wrong
+from router.route import PLACES
+from router.strict import Duration, Name, Strict, place, reads, wrong
 
 MOST_SEGMENTS = 20
 MOST_LOOKS = 50
@@ -21,7 +22,7 @@ Whole = Annotated[int, reads(whole)]
 
 def _head_place(value: object) -> tuple[str, str]:
     """A place that stands in a request's head: reading it never waits for the body."""
-    kind, found = place(value)
+    kind, found = place(value, PLACES)
     if kind not in HEAD_PLACES:
         raise Unreadable(f"one of {', '.join(f'{name}:NAME' for name in HEAD_PLACES)}", value)
     return kind, found

@@ -18,14 +18,18 @@ from router.flag import Arm, ArmSet, Flag, Match, UnitSource
 from router.protocols import ROWS as PROTOCOLS
 from router.quantity import Unreadable, whole
 from router.serving import PoolLimits, Serving
-from router.serving_keys import FieldName, LimitsModel, LowerFieldName, Pointer, PriceModel, ShadowModel
+from router.serving_keys import (
+    FIELD_NAME,
+    FieldName,
+    LimitsModel,
+    LowerFieldName,
+    Pointer,
+    PriceModel,
+    ShadowModel,
+)
 from router.strict import Duration, Name, Strict, place, reads, wrong
 from router.token_keys import TokensModel
 
-# What the gateway writes itself in every request.
-OUR_FIELDS = frozenset(
-    "connection content-length expect host keep-alive te trailer transfer-encoding upgrade via x-forwarded-for".split()
-)
 # Where a unit may stand in a request: one row per kind, whether it needs a name, and what that name looks like.
 PLACES: dict[str, str] = {
     "header": "a field name",

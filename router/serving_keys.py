@@ -12,7 +12,7 @@ from router.quantity import Unreadable
 from router.serving import FIXED, Comparison, PoolLimits, Price, Shadow
 from router.strict import Duration, Name, Percent, Strict, Whole, reads
 
-FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, token
 # What the gateway writes itself in every request.
 OUR_FIELDS = frozenset(
     "connection content-length expect host keep-alive te trailer transfer-encoding upgrade via x-forwarded-for".split()

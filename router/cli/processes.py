@@ -16,8 +16,11 @@ import click
 
 from router.cli.client import Api
 from router.cli.exits import NO, TROUBLE, YES
-from router.cli.files import read_files, read_settings
-from router.settings import Settings
+from router.cli.files import read_files, submit
+from router.document import Document, load
+from router.errors import Problem, SpecError
+from router.run import NOT_READY
+from router.settings import Settings, require_token
 
 settings_option = click.option(
     "--settings",

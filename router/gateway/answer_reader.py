@@ -12,8 +12,8 @@ from router.serving import Serving
 
 if TYPE_CHECKING:
     from router.gateway.exchange import Exchange
-    from router.gateway.head import Field
     from router.gateway.shadowing import Shadowing
+    from router.gateway.shape import Field
     from router.gateway.ticket import Ticket
 
 

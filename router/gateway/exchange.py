@@ -76,8 +76,7 @@ class Exchange(Sending):
         observer = self._observer = self.ticket.observed = self.ticket.reader.begin(self, status, fields)
         framed, length = observer.framed(fields, length)
         if framed is not fields:
-            shape = ANSWER_SHAPES[tuple(name for _, name, _ in framed)]
-            values = tuple(value for _, _, value in framed)
+            shape, values = ANSWER_SHAPES.split(framed)
         return shape, values, length
 
     def _frame(self, length: int | None, *, framed: bool) -> None:

@@ -19,7 +19,7 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from random import sample
-from time import monotonic
+from time import monotonic, perf_counter_ns
 
 from router.address import Address
 from router.gateway.breaker import Breaker
@@ -106,19 +106,19 @@ class Endpoint(Upstream):
         """Whether it may be asked, by its probe and its last connections."""
         return self.ready and (not self._breaker.failures or self._breaker.allows(now))
 
-    def take(self) -> Connection | None:
+    def take(self, now_ns: int) -> Connection | None:
         """An idle connection, busy from now on."""
-        connection = super().take()
+        connection = super().take(now_ns)
         if connection is not None:
             self.busy.add(connection)
         return connection
 
-    def give(self, connection: Connection) -> None:
+    def give(self, connection: Connection, now_ns: int) -> None:
         """An answer was whole."""
         self.busy.discard(connection)
         if self._breaker.failures:
             self._breaker.answered()
-        super().give(connection)
+        super().give(connection, now_ns)
         self._pool.freed()
 
     def lost(self, connection: Connection, *, failed: bool) -> None:
@@ -161,10 +161,10 @@ class Pool:
                 self._names.append(one)
         self.endpoints = list(self._known.values())
 
-    def take(self) -> Connection | None:
+    def take(self, now_ns: int) -> Connection | None:
         """An idle connection to the server that is to be asked next; None when one must be dialled or waited for."""
         endpoint = None if self._waiting else self._next()
-        return endpoint.take() if endpoint is not None else None
+        return endpoint.take(now_ns) if endpoint is not None else None
 
     async def dial(self, within_s: float) -> Connection:
         """A connection to the server that is to be asked next, once there is room.
@@ -187,7 +187,7 @@ class Pool:
         tried: list[Endpoint] = []
         while True:
             try:
-                return endpoint.take() or await endpoint.dial(within_s)
+                return endpoint.take(perf_counter_ns()) or await endpoint.dial(within_s)
             except OSError:
                 tried.append(endpoint)
                 following = self._next(tried) if len(tried) < DIALS_MOST else None

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from router.gateway.head import Field
 from router.gateway.observing import BINARY_LENGTH, PREFIX, READ_MOST, Observer
+from router.gateway.shape import Field
 from router.protocols import Protocol
 
 OF_THE_BODY = frozenset((b"content-md5", b"digest", b"content-digest", b"repr-digest", b"etag"))

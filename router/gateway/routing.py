@@ -111,7 +111,6 @@ class Gate:
         ticket.route = route
         ticket.first_byte_ms = route.first_byte_ms
         ticket.total_ms = route.total_ms
-        ticket.reader = route.reader
         ticket.retries = route.flag.retries
         if route.experiment is None:
             ticket.reason = Reason.NO_EXPERIMENT if route.flag.enabled else Reason.DISABLED
@@ -290,7 +289,7 @@ def _serve_by(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedH
     ticket.served = arm
     ticket.upstream = arm.upstream
     ticket.edit = arm.edit
-    ticket.protocol = route.protocol
+    ticket.reader = route.reader
     ticket.target = head.target if arm.base is None else arm.base + head.target[len(route.prefix) :]
     breaker = arm.standing.breaker
     ticket.blocked = breaker.failures > 0 and not breaker.allows(monotonic())

@@ -27,7 +27,7 @@ from router.serving import Shadow
 if TYPE_CHECKING:
     from router.gateway.connection import Connection
     from router.gateway.exchange import Exchange
-    from router.gateway.head import Field
+    from router.gateway.shape import Shape
 
 METHODS = ("GET", "POST")  # whose requests warm an arm
 MOST = 64  # copies of one route that are under way in a worker
@@ -140,7 +140,7 @@ class Copy:
     """
 
     __slots__ = ("_begun_ns", "_connection", "_job", "_observer", "_octets", "_shadowing", "_status", "_timer", "client",
-                 "document", "ended", "gate", "head", "loop", "request_sent", "ticket")  # fmt: skip
+                 "document", "ended", "gate", "head", "loop", "now_ns", "request_sent", "ticket")  # fmt: skip
 
     def __init__(self, shadowing: Shadowing, exchange: Exchange, octets: bytes) -> None:
         self.ticket = exchange.ticket
@@ -157,7 +157,7 @@ class Copy:
         self._job: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._status = 0
-        self._begun_ns = 0
+        self._begun_ns = self.now_ns = 0
 
     def start(self) -> None:
         """Send it, unless too many are under way."""
@@ -168,7 +168,7 @@ class Copy:
         shadowing.open += 1
         self._begun_ns = perf_counter_ns()
         self._timer = self.loop.call_later(self.ticket.first_byte_ms / 1000, self._late)
-        connection = shadowing.upstream.take()
+        connection = shadowing.upstream.take(self._begun_ns)
         if connection is None:
             self._job = self.loop.create_task(self._dialed())
         else:
@@ -199,14 +199,16 @@ class Copy:
             connection.transport.abort()
         self._end("timeout")
 
-    def informational(self, status: int, headers: list[Field]) -> None:
+    def informational(self, status: int, shape: Shape, values: tuple[bytes, ...]) -> None:
         """Nobody waits for it."""
 
-    def answer_head(self, status: int, headers: list[Field], length: int | None, *, bodiless: bool) -> None:
+    def answer_head(
+        self, status: int, shape: Shape, values: tuple[bytes, ...], length: int | None, *, bodiless: bool
+    ) -> None:
         """The answer begins."""
         self._status = status
         if self._shadowing.compare is not None:
-            self._observer = Observer(PLAIN, headers)
+            self._observer = Observer(PLAIN, shape.fields(values))
 
     def answer_body(self, data: bytes) -> None:
         """Octets that go nowhere."""

@@ -15,6 +15,7 @@ from typing import Any
 from router.errors import Problem, SpecError
 from router.gateway.head import Head
 from router.gateway.ports import Gate
+from router.gateway.shape import REQUEST_SHAPES
 
 PARENT = b"traceparent"
 OTLP = "otlp"
@@ -73,9 +74,9 @@ class Tracing:
         self._propagator.inject(carrier, set_span_in_context(span))
         value = carrier.get("traceparent", "").encode()
         if value:
-            head.headers = [field for field in head.headers if field[0] != PARENT]
-            head.headers.append((PARENT, PARENT, value))
-            head.lower[PARENT] = value
+            others = [field for field in head.shape.fields(head.values) if field[0] != PARENT]
+            head.shape, head.values = REQUEST_SHAPES.split([*others, (PARENT, PARENT, value)])
+            head.lower = {**head.lower, PARENT: value}
 
     def finished(self, ticket: Any, status: int, outcome: str, latency_us: int) -> None:
         """A request has ended, and its span."""

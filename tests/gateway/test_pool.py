@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from time import perf_counter_ns
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from router.errors import SpecError
 from router.experiment import parse_documents
 from router.flag import Arm, Flag
 from router.gateway import pool as pooling
+from router.gateway.connection import Connection
 from router.gateway.pool import Endpoint, Pool, upstream_of
 from router.gateway.ports import Counts
 from router.gateway.probes import Probes, servers_of
@@ -52,6 +54,10 @@ def pool_of(*urls: str, **limits: int) -> Pool:
     return Pool(urls[0], Counts(), PoolLimits(urls, **limits))
 
 
+def give_back(connection: Connection) -> None:
+    connection.upstream.give(connection, perf_counter_ns())
+
+
 async def let_go(made: Upstream | Pool) -> None:
     """Close everything, and let the loop see it."""
     assert isinstance(made, Pool)
@@ -73,8 +79,8 @@ def test_of_two_servers_the_one_with_fewer_requests_is_asked() -> None:
             held = [await made.dial(1) for _ in range(10)]
             assert shares(made) == [5, 5]
             for connection in held[:4]:
-                connection.upstream.give(connection)
-            again = [made.take() for _ in range(2)]
+                give_back(connection)
+            again = [made.take(perf_counter_ns()) for _ in range(2)]
             assert None not in again
             assert abs(shares(made)[0] - shares(made)[1]) <= 1
             await let_go(made)
@@ -161,20 +167,20 @@ def test_requests_beyond_the_limit_wait_in_order_and_no_more_than_may() -> None:
         async with servers(waiting) as urls:
             made = pool_of(*urls, requests=1, queue=2, queue_ms=60_000)
             held = await made.dial(1)
-            assert made.take() is None
+            assert made.take(perf_counter_ns()) is None
             served: list[int] = []
 
             async def ask(number: int) -> None:
                 connection = await made.dial(1)
                 served.append(number)
-                connection.upstream.give(connection)
+                give_back(connection)
 
             jobs = [asyncio.create_task(ask(number)) for number in (1, 2)]
             await asyncio.sleep(0)
             with pytest.raises(NoRoomError):
                 await made.dial(1)
             assert served == []
-            held.upstream.give(held)
+            give_back(held)
             await asyncio.gather(*jobs)
             assert served == [1, 2]
             assert made.counts.dials == 1
@@ -193,12 +199,12 @@ def test_who_waits_too_long_or_leaves_keeps_no_place() -> None:
                 await made.dial(1)
             leaving = asyncio.create_task(made.dial(1))
             await asyncio.sleep(0)
-            held.upstream.give(held)  # the place is the waiting one's
+            give_back(held)  # the place is the waiting one's
             leaving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await leaving
             assert shares(made) == [0]
-            assert made.take() is held
+            assert made.take(perf_counter_ns()) is held
             await let_go(made)
 
     uvloop.run(play())
@@ -240,14 +246,14 @@ def test_a_name_that_means_another_server_is_followed_and_what_is_under_way_ends
             made = upstream_of(f"http://models.test:{port}", Counts())
             assert isinstance(made, Pool)
             idle, under_way = await made.dial(1), await made.dial(1)
-            idle.upstream.give(idle)
+            give_back(idle)
             answers[:] = ["127.0.0.2"]
             await until(lambda: [one.address.host for one in made.endpoints] == ["127.0.0.2"])
             assert idle.transport.is_closing()
             assert not under_way.transport.is_closing()
             new = await made.dial(1)
             assert new.transport.get_extra_info("peername")[0] == "127.0.0.2"
-            under_way.upstream.give(under_way)
+            give_back(under_way)
             assert under_way.transport.is_closing()
             answers.clear()
             await asyncio.sleep(0.02)
