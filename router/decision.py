@@ -36,6 +36,8 @@ class Reason(StrEnum):
     SPENT = "the plan has ended undecided"
     DEADLINE = "deadline passed"
     DEADLINE_MOVED = "deadline moved"
+    BEFORE_START = "its schedule has not begun"
+    SCHEDULE_OVER = "its schedule has ended"
     PERSON = "decided by a person"
 
 
@@ -69,11 +71,18 @@ def decide(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int, *, 
             f"{_name(run)} ROLLED BACK at {_share(run)}: {_numbers(run, evidence, evidence.harmful[0])}"
         )
         return _end(run, flag, now, Action.ROLLBACK, Reason.HARM, sentence)
+    start, end = _schedule(run)
+    if now >= end:
+        sentence = f"{_name(run)} ENDED at {_share(run)}: {Reason.SCHEDULE_OVER.value}; control stays"
+        return _end(run, flag, now, Action.END, Reason.SCHEDULE_OVER, sentence)
     late = _held_at_deadline(run)
     if late and _past_deadline(run, now):
         return Decision(
             Action.NONE, Reason.DEADLINE, f"{_name(run)} is held since its deadline, until a person acts"
         )
+    if run["step"] < 0 and now < start:
+        why = Reason.BEFORE_START.value
+        return Decision(Action.NONE, Reason.BEFORE_START, f"{_name(run)} is held: {why}", waits=(why,))
     if run["step"] < 0:
         return _begin(run, flag, now, ready=ready)
     if evidence.invalid:
@@ -92,12 +101,13 @@ def decide(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int, *, 
 def _go_on(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> Decision:
     ramp = run["spec"]["ramp"]
     treated = evidence.document["units"][run["treatment"]]["closed"]
-    met = step_met(ramp[run["step"]], run["step_since"], now, treated)
-    waits = tuple(part for part in (met, *evidence.missing, *evidence.step_waits) if part)
     last = run["step"] == len(ramp) - 1
+    blocked = _blocked(run, flag) if last else ""
+    met = step_met(ramp[run["step"]], run["step_since"], now, treated)
+    waits = tuple(part for part in (met, blocked, *evidence.missing, *evidence.step_waits) if part)
     if not last and not met and not evidence.step_waits:
         return _advance(run, flag, now)
-    if last and not met and evidence.proven:
+    if last and not met and evidence.proven and not blocked:
         sentence = f"{_name(run)} PROMOTED from {_share(run)}: {_numbers(run, evidence, evidence.leading)}"
         return _end(run, flag, now, Action.PROMOTE, Reason.PROVEN, sentence)
     if last and not met and evidence.ground is Ground.FUTILE:
@@ -126,13 +136,22 @@ def _spent(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> 
     return _at_deadline(run, flag, now) if _past_deadline(run, now) else _hold(run, Reason.SPENT, why)
 
 
+def _blocked(run: Mapping[str, Any], flag: Flag) -> str:
+    """Why the treatment may not become the default arm by itself, whatever the evidence says."""
+    if run["treatment"] in flag.killed:
+        return f"the kill switch of {run['treatment']}"
+    if flag.default != run["control"]:  # another run of the same layer was promoted meanwhile
+        return f"a person: {run['control']} is no longer the default arm, {flag.default} is"
+    return ""
+
+
 def _held_at_deadline(run: Mapping[str, Any]) -> bool:
     return bool(run["state"] == State.HELD and run["reason"] == Reason.DEADLINE)
 
 
 def _past_deadline(run: Mapping[str, Any], now: int) -> bool:
-    deadline = run["spec"]["deadline_ms"]
-    return deadline is not None and now - run["deadline_from"] >= deadline
+    deadline, begun = run["spec"]["deadline_ms"], max(run["deadline_from"], _schedule(run)[0])
+    return deadline is not None and now - begun >= deadline
 
 
 def _waits_for(run: Mapping[str, Any], flag: Flag, now: int, reason: Reason, why: str) -> Decision:
@@ -140,6 +159,12 @@ def _waits_for(run: Mapping[str, Any], flag: Flag, now: int, reason: Reason, why
     if _past_deadline(run, now):
         return _at_deadline(run, flag, now)
     return Decision(Action.NONE, reason, f"{_name(run)} {why}")
+
+
+def _schedule(run: Mapping[str, Any]) -> tuple[float, float]:
+    """[from, until) when a run may compare anything, ms."""
+    schedule = run["spec"].get("schedule") or {}
+    return schedule.get("start_ms") or 0, schedule.get("end_ms") or float("inf")
 
 
 def _at_deadline(run: Mapping[str, Any], flag: Flag, now: int) -> Decision:
@@ -264,6 +289,8 @@ def act(action: str, run: Mapping[str, Any], flag: Flag, now: int, actor: str, r
     if run["state"] == State.PROMOTED and flag.experiments:
         other = flag.experiments[0].experiment
         raise IllegalMove("promoted", action, f"{other} now runs on this route: end it first")
+    if move is Action.PROMOTE and run["treatment"] in flag.killed:
+        raise IllegalMove(run["state"], action, f"{run['treatment']} is killed: unkill it first")
     words = {Action.PROMOTE: "PROMOTED", Action.ROLLBACK: "ROLLED BACK"}[move]
     sentence = f"{_name(run)} {words} at {_share(run)} {said}"
     return _end(run, flag, now, move, Reason.PERSON, sentence, actor)

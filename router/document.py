@@ -92,6 +92,11 @@ def load_all(files: Iterable[tuple[str, str]]) -> list[Document]:
     return documents
 
 
+def dump(data: dict[str, Any]) -> str:
+    """A document as YAML that ``load`` reads back as the same values."""
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+
+
 class _Reader:
     def __init__(self, file: str) -> None:
         self.file = file

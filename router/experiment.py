@@ -6,26 +6,22 @@ never changes a running test.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from router.bucketing import PPM
-from router.document import Document
-from router.errors import Problem, SpecError, nearest
-from router.experiment_keys import Alpha, HeadPlace, Method, Percent, SegmentsModel, Step, Whole
+from router.conditions import Conditions, ScheduleModel
+from router.experiment_keys import Alpha, HeadPlace, Method, SegmentsModel, Step
 from router.metric import KINDS
 from router.metric_keys import Metric
 from router.quantity import percent_ppm
 from router.ramp import DEFAULT_RAMPS, STEP_TIME_MS, STEP_UNITS, coverage_of
-from router.route import Route
-from router.strict import Duration, Name, problems_of, wrong
+from router.run import plain_values
+from router.strict import Duration, Name, Percent, Whole, wrong
 
 DEFAULT_ALPHA = {"canary": (50_000, 10_000), "ab": (50_000, 50_000)}
 MOST_METRICS = 10  # of each role
-
-_T = TypeVar("_T")
 
 Metrics = Annotated[list[Metric], Field(max_length=MOST_METRICS)]
 
@@ -47,9 +43,14 @@ class Experiment(Method):
     traffic: Percent = PPM
     deadline: Duration | None = None
     at_deadline: Literal["hold", "rollback"] = "hold"
+    schedule: ScheduleModel | None = None
     attempt: Whole = 1
     covariate: HeadPlace | None = None
     segments: SegmentsModel | None = None
+    audience: Conditions | None = None
+    holdouts: Annotated[list[Name], Field(max_length=5)] = []
+    layer: Name | None = None
+    layer_share: Percent | None = None
 
     @model_validator(mode="after")
     def _coherent(self) -> Experiment:
@@ -71,6 +72,11 @@ class Experiment(Method):
             adjusted = ", ".join(kind.name for kind in KINDS.values() if kind.adjusted)
             raise wrong(f"a metric that a covariate adjusts ({adjusted})", "none of these kinds")
         self._check_ramp([step.traffic for step in self.steps()])
+        if (self.layer is None) != (self.layer_share is None):
+            expected = "a layer and its layer_share together"
+            raise wrong(expected, "the share alone" if self.layer is None else "the layer alone")
+        if len(set(self.holdouts)) != len(self.holdouts):
+            raise wrong("each holdout once", ", ".join(self.holdouts), at=("holdouts",))
         return self
 
     def _check_goals(self) -> None:
@@ -106,7 +112,7 @@ class Experiment(Method):
             raise wrong("a ramp whose steps grow", ", ".join(f"{share / 10_000:g}%" for share in shares))
         if shares[-1] > PPM // 2 and self.kind == "ab":
             raise wrong("an A/B ramp of at most 50%", f"{shares[-1] / 10_000:g}%")
-        if shares[-1] > self.traffic * 9 // 10:
+        if shares[-1] > self.reach() * 9 // 10:
             raise wrong(
                 "a largest step that leaves the control at least a tenth", f"{shares[-1] / 10_000:g}%"
             )
@@ -118,6 +124,10 @@ class Experiment(Method):
     def metrics(self) -> list[Metric]:
         """The goals, then the guardrails, then what is only observed."""
         return [*self.aims(), *self.guardrails, *self.observe]
+
+    def reach(self) -> int:
+        """The share (ppm) of all units that may take part: inclusion within the part of its layer."""
+        return self.traffic * (self.layer_share or PPM) // PPM
 
     def steps(self) -> list[Step]:
         """The ramp with every default filled in."""
@@ -133,10 +143,10 @@ class Experiment(Method):
 
     def spec(self) -> dict[str, Any]:
         """Everything a run keeps."""
-        steps = self.steps()
-        lane = steps[-1].traffic * PPM // self.traffic
+        steps, reach = self.steps(), self.reach()
+        lane = steps[-1].traffic * PPM // reach
         promote, harm = DEFAULT_ALPHA[self.kind]
-        return {
+        return self._population() | {
             "experiment": self.experiment,
             "route": self.route,
             "kind": self.kind,
@@ -156,7 +166,7 @@ class Experiment(Method):
             ],
             "ramp": [
                 {
-                    "coverage": coverage_of(step.traffic * PPM // self.traffic, lane),
+                    "coverage": coverage_of(step.traffic * PPM // reach, lane),
                     "traffic": step.traffic,
                     "time_ms": step.time,
                     "units": step.units,
@@ -164,7 +174,7 @@ class Experiment(Method):
                 for step in steps
             ],
             "metrics": self._metric_specs(),
-            **self._attributes(),
+            **self._traits(),
             **self.kept(),
         }
 
@@ -175,7 +185,7 @@ class Experiment(Method):
             metric.spec(role, covariate=covariate) for role, metrics in roles.items() for metric in metrics
         ]
 
-    def _attributes(self) -> dict[str, Any]:
+    def _traits(self) -> dict[str, Any]:
         """What is read of a request beside its unit; nothing is kept of what is not declared."""
         kept: dict[str, Any] = {}
         if self.covariate is not None:
@@ -184,74 +194,16 @@ class Experiment(Method):
             kept["segments"] = {"from": list(self.segments.from_), "values": list(self.segments.values)}
         return kept
 
-
-def parse_documents(
-    documents: Iterable[Document], known_routes: Iterable[str] = ()
-) -> tuple[dict[str, tuple[Route, Document]], dict[str, tuple[Experiment, Document]]]:
-    """Read documents into routes and experiments, each with the document it came from.
-
-    Args:
-        documents: as loaded from files.
-        known_routes: routes that exist already, beside those in the documents.
-
-    Raises:
-        SpecError: all problems of all documents at once.
-    """
-    problems: list[Problem] = []
-    routes: dict[str, tuple[Route, Document]] = {}
-    experiments: dict[str, tuple[Experiment, Document]] = {}
-    for document in documents:
-        kind = next(iter(document.data), "")
-        if kind not in ("route", "experiment"):
-            hint = nearest(kind, ("route", "experiment"))
-            problems.append(
-                document.problem(
-                    () if not kind else (kind,), "'route:' or 'experiment:' first", repr(kind), hint
-                )
-            )
-            continue
-        try:
-            if kind == "route":
-                route = Route.model_validate(document.data)
-                _once(routes, route.route, (route, document), problems)
-            else:
-                experiment = Experiment.model_validate(document.data)
-                _once(experiments, experiment.experiment, (experiment, document), problems)
-        except ValidationError as problem:
-            problems += problems_of(document, problem, Route if kind == "route" else Experiment)
-    problems += _cross_check(routes, experiments, set(known_routes))
-    if problems:
-        raise SpecError(problems)
-    return routes, experiments
-
-
-def _once(
-    found: dict[str, tuple[_T, Document]], name: str, pair: tuple[_T, Document], problems: list[Problem]
-) -> None:
-    if name in found:
-        problems.append(pair[1].problem((), "each name once", f"{name!r} twice"))
-    found[name] = pair
-
-
-def _cross_check(
-    routes: dict[str, tuple[Route, Document]],
-    experiments: dict[str, tuple[Experiment, Document]],
-    known: set[str],
-) -> Iterable[Problem]:
-    taken: dict[str, str] = {}
-    for name, (experiment, document) in experiments.items():
-        pair = routes.get(experiment.route)
-        if pair is None and experiment.route not in known:
-            hint = nearest(experiment.route, {*routes, *known})
-            yield document.problem(("route",), "a route that exists", repr(experiment.route), hint)
-        if pair is not None:
-            arms = pair[0].arms
-            for role in ("control", "treatment"):
-                arm = getattr(experiment, role)
-                if arm not in arms:
-                    expected = f"one of the route's arms {', '.join(arms)}"
-                    yield document.problem((role,), expected, repr(arm), nearest(arm, arms))
-        if experiment.route in taken:
-            expected = f"at most one experiment on a route; {taken[experiment.route]} is on it"
-            yield document.problem(("route",), expected, repr(experiment.route))
-        taken[experiment.route] = name
+    def _population(self) -> dict[str, Any]:
+        """Who may take part, and when; only what is said, so that a run of an older file stays equal to its file."""
+        salt = f"audience:{self.experiment}"
+        audience = [plain_values(one.compiled(salt)) for one in self.audience or ()]
+        schedule = self.schedule.compiled() if self.schedule else None
+        said = {
+            "schedule": schedule and {"start_ms": schedule.start_ms, "end_ms": schedule.end_ms},
+            "audience": audience,
+            "holdouts": list(self.holdouts),
+            "layer": self.layer,
+            "layer_share": self.layer_share,
+        }
+        return {key: value for key, value in said.items() if value}

@@ -6,18 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from router.flag import HEAD_PLACES, OTHER
-from router.quantity import Unreadable, error_rate_ppm, percent_ppm, whole
+from router.quantity import Unreadable, error_rate_ppm
 from router.ramp import STEP_TIME_MS, STEP_UNITS
 from router.route import PLACES
-from router.strict import Duration, Name, Strict, place, reads, wrong
+from router.strict import Duration, Name, Percent, Strict, Whole, place, reads, wrong
+from router.traits import HEAD_PLACES, OTHER
 
 MOST_SEGMENTS = 20
 MOST_LOOKS = 50
 
-Percent = Annotated[int, reads(percent_ppm)]
 ErrorRate = Annotated[int, reads(error_rate_ppm)]
-Whole = Annotated[int, reads(whole)]
 
 
 def _head_place(value: object) -> tuple[str, str]:

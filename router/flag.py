@@ -8,87 +8,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
 
-from router.bucketing import PPM
+from router.bucketing import ALGORITHM
 from router.errors import Problem, SpecError
+from router.lanes import LARGEST_COUNT, Lane, RunningExperiment, contradictions
 from router.protocols import ROWS as PROTOCOLS
+from router.rules import UNIT, Rule, faults
 from router.serving import PoolLimits, Price, Serving
 
-Role = Literal["control", "treatment"]
+__all__ = [
+    "Arm",
+    "Flag",
+    "Lane",
+    "Match",
+    "Requirement",
+    "RunningExperiment",
+    "Schedule",
+    "TokenSource",
+    "UnitSource",
+]
+
 OnMissing = Literal["control", "error", "mint-cookie"]
 Expose = Literal["all", "id", "none"]
+Algorithm = Literal["murmur3-32/v1", "flagd-v2", "sha256-64/v1"]
 UNIT_PLACES = ("header", "cookie", "query", "path", "json", "jwt", "request")
-# Places beside the unit's that an experiment may read: all in the head, so that no request waits for its body.
-HEAD_PLACES = ("header", "cookie", "query")
-# What gateways measure of each answer and write down where an experiment lists a metric of that name.
-MEASURES = (
-    "first_byte",
-    "gap",
-    "size",
-    "tokens_in",
-    "tokens_out",
-    "cost",
-    "shadow_differs",
-    "shadow_latency",
-)
-LARGEST_COUNT = 2**32 - 1  # revisions and epochs have 32 bits in a decision id
-MOST_LANES = 64  # the arm index has 6 bits in an event
-OTHER = "other"  # units whose segment is none of the declared ones
-MOST_SEGMENTS = 255  # a segment has 8 bits in an event
-
-
-class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The stretch of buckets an arm owns: [start, start + share), filled from its left edge; in ppm."""
-
-    arm: str
-    role: Role
-    start: int
-    share: int
-    state: Literal["open", "closed"] = "open"
-
-    def width(self, coverage: int) -> int:
-        """How many buckets are filled at a coverage; a closed lane has none."""
-        return self.share * coverage // PPM if self.state == "open" else 0
-
-
-class Attributes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an experiment reads of a request beside its unit, and keeps with the exposure.
-
-    Attributes:
-        covariate: place of a number known before the exposure.
-        segments: place of the unit's segment.
-        values: the declared segments, in the order of their numbers 1, 2, 3 …; 0 is any other.
-    """
-
-    covariate: tuple[str, str] | None = None
-    segments: tuple[str, str] | None = None
-    values: tuple[str, ...] = ()
-
-
-class RunningExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One run on a route: its lanes (treatments first, control last) and how far they are filled."""
-
-    run: str
-    experiment: str
-    epoch: int
-    salt: str
-    lanes: tuple[Lane, ...]
-    coverage: int = 0
-    traffic: int = PPM
-    slow_ms: int | None = None
-    ttl_ms: int = 0
-    attributes: Attributes | msgspec.UnsetType = msgspec.UNSET  # absent from the stored form of all others
-    measures: tuple[str, ...] = ()
-
-    def arm_index(self, arm: str) -> int:
-        """0 for control, 1 and up for treatments, -1 for an arm without a lane."""
-        treatments = [lane.arm for lane in self.lanes if lane.role == "treatment"]
-        if arm in treatments:
-            return treatments.index(arm) + 1
-        return 0 if any(lane.arm == arm for lane in self.lanes) else -1
+ATTRIBUTE_PLACES = ("header", "header-list", "cookie", "query", "path", "host", "method", "json")
 
 
 class ArmSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,8 +50,15 @@ class ArmSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One alternative of a route.
 
-    ``identity`` is a digest of what it is: a change of it is a new epoch. ``declares`` is what its answers say that they
-    come from; empty when nothing is declared. ``warm`` is how many copies of requests it answers before its first unit.
+    Attributes:
+        upstream: its address; empty where nothing is routed to it.
+        identity: a digest of what it is: a change of it is a new epoch.
+        set: what it sets on its requests.
+        declares: what its answers say that they come from; empty when nothing is declared.
+        value: what asking for the flag gives; its name where there is none.
+        price: of its tokens; None when it has none.
+        pool: its servers and how much of them is used; None for one server without bounds.
+        warm: how many copies of requests it answers before its first unit.
     """
 
     name: str
@@ -111,6 +66,7 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: str = ""
     set: ArmSet | None = None
     declares: str = ""
+    value: str | bool | int | float | None = None
     price: Price | None = None
     pool: PoolLimits | None = None
     warm: int = 0
@@ -151,6 +107,28 @@ class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a flag is in force: [start_ms, end_ms) in UTC. ``inside`` is what gateways go by.
+
+    Nobody on the way of a request reads a clock: each passing of an edge is a revision of its own.
+    """
+
+    start_ms: int | None
+    end_ms: int | None
+    inside: bool
+
+    def at(self, now: int) -> bool:
+        """Whether a moment is inside."""
+        return (self.start_ms is None or now >= self.start_ms) and (self.end_ms is None or now < self.end_ms)
+
+
+class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another route whose flag must give this request one of these arms."""
+
+    route: str
+    arms: tuple[str, ...]
+
+
 class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The routing truth of one route."""
 
@@ -160,6 +138,7 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default: str
     revision: int = 0
     enabled: bool = True
+    kill: bool = False
     killed: tuple[str, ...] = ()
     match: Match | None = None
     epoch: int = 0
@@ -172,7 +151,13 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repeatable: bool = False
     fallback: bool = False
     serving: Serving | None = None
-    algorithm: Literal["murmur3-32/v1"] = "murmur3-32/v1"
+    schedule: Schedule | None = None
+    requires: tuple[Requirement, ...] = ()
+    units: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    attributes: tuple[tuple[str, str, str], ...] = ()
+    rules: tuple[Rule, ...] = ()
+    segments: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    algorithm: Algorithm = ALGORITHM
     format: Literal[1] = 1
 
     @classmethod
@@ -236,6 +221,26 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         self.arm(arm)
         return msgspec.structs.replace(self, default=arm)
 
+    def with_kill(self, arm: str | None, *, on: bool) -> Flag:
+        """The kill switch of one arm, or of the whole flag, thrown or thrown back.
+
+        Raises:
+            KeyError: there is no such arm.
+        """
+        if arm is None:
+            return msgspec.structs.replace(self, kill=on)
+        self.arm(arm)
+        others = tuple(name for name in self.killed if name != arm)
+        return msgspec.structs.replace(self, killed=(*others, arm) if on else others)
+
+    def with_schedule_at(self, now: int) -> Flag:
+        """The flag as its schedule wants it at a moment: itself, or another with ``inside`` changed."""
+        schedule = self.schedule
+        if schedule is None or schedule.inside is schedule.at(now):
+            return self
+        inside = msgspec.structs.replace(schedule, inside=schedule.at(now))
+        return msgspec.structs.replace(self, schedule=inside)
+
     def with_experiment(self, experiment: RunningExperiment) -> Flag:
         """One more experiment; the route's epoch counter follows."""
         others = tuple(one for one in self.experiments if one.run != experiment.run)
@@ -282,12 +287,15 @@ def _contradictions(flag: Flag) -> Iterator[Problem]:
         if not 0 <= number <= LARGEST_COUNT:
             yield Problem(at, f"0 .. {LARGEST_COUNT}", str(number))
     yield from _request_contradictions(flag)
-    if len(flag.experiments) > 1:
-        yield Problem("experiments", "at most one experiment on a route", str(len(flag.experiments)))
+    yield from _rule_contradictions(flag, names)
+    layers = {one.layer.layer if one.layer else None for one in flag.experiments}
+    if len(flag.experiments) > 1 and (None in layers or len(layers) > 1):
+        yield Problem(
+            "experiments", "several experiments on a route in one layer", str(len(flag.experiments))
+        )
     for experiment in flag.experiments:
-        yield from _experiment_contradictions(experiment, names)
-        if experiment.attributes is not msgspec.UNSET:
-            yield from _attribute_contradictions(f"experiments.{experiment.run}", experiment.attributes)
+        yield from contradictions(experiment, names)
+    yield from _overlaps(flag.experiments)
 
 
 def _request_contradictions(flag: Flag) -> Iterator[Problem]:
@@ -305,36 +313,31 @@ def _request_contradictions(flag: Flag) -> Iterator[Problem]:
         yield Problem("match.path", "a path that begins with '/'", repr(flag.match.path))
 
 
-def _experiment_contradictions(experiment: RunningExperiment, names: list[str]) -> Iterator[Problem]:
-    at = f"experiments.{experiment.run}"
-    if not 0 <= experiment.coverage <= PPM:
-        yield Problem(f"{at}.coverage", f"0 .. {PPM}", str(experiment.coverage))
-    if not 0 < experiment.traffic <= PPM:
-        yield Problem(f"{at}.traffic", f"1 .. {PPM}", str(experiment.traffic))
-    if not 0 <= experiment.epoch <= LARGEST_COUNT:
-        yield Problem(f"{at}.epoch", f"0 .. {LARGEST_COUNT}", str(experiment.epoch))
-    roles = [lane.role for lane in experiment.lanes]
-    if roles.count("control") != 1 or not 2 <= len(roles) <= MOST_LANES:
-        yield Problem(f"{at}.lanes", f"one control and 1 .. {MOST_LANES - 1} treatments", str(roles))
-    arms = [lane.arm for lane in experiment.lanes]
-    if len(set(arms)) != len(arms):
-        yield Problem(f"{at}.lanes", "one lane for each arm", str(arms))
-    edge = 0
-    for lane in experiment.lanes:
-        if lane.arm not in names:
-            yield Problem(f"{at}.lanes", "arms of this route", repr(lane.arm))
-        if lane.share <= 0 or lane.start < edge:
-            yield Problem(
-                f"{at}.lanes", "lanes side by side, each with a share", f"{lane.arm} at {lane.start}"
-            )
-        edge = lane.start + lane.share
-    if edge > PPM:
-        yield Problem(f"{at}.lanes", f"lanes within {PPM}", str(edge))
+def _rule_contradictions(flag: Flag, names: list[str]) -> Iterator[Problem]:
+    for name, kind, _ in flag.attributes:
+        if kind not in ATTRIBUTE_PLACES:
+            yield Problem(f"attributes.{name}", f"one of {', '.join(ATTRIBUTE_PLACES)}", repr(kind))
+    served = [(f"units.{arm}", arm) for arm, _ in flag.units]
+    served += [(f"rules.{rule.id}.serve", rule.serve) for rule in flag.rules]
+    for at, arm in served:
+        if arm not in names:
+            yield Problem(at, "an arm of this route", repr(arm))
+    conditions = [(f"rules.{rule.id}", one) for rule in flag.rules for one in rule.when]
+    conditions += [(f"experiments.{e.run}.audience", one) for e in flag.experiments for one in e.audience]
+    known = {UNIT, *(name for name, _, _ in flag.attributes)}
+    segments = {name for name, _ in flag.segments}
+    for at, condition in conditions:
+        if condition.attribute not in known:
+            yield Problem(at, "a declared attribute", repr(condition.attribute))
+        if condition.op.endswith("in_segment"):
+            for name in set(condition.values) - segments:
+                yield Problem(at, "a segment in the flag", repr(name))
+        for _, expected, found, hint in faults(condition):
+            yield Problem(at, expected, found, hint)
 
 
-def _attribute_contradictions(at: str, attributes: Attributes) -> Iterator[Problem]:
-    for place in (attributes.covariate, attributes.segments):
-        if place is not None and place[0] not in HEAD_PLACES:
-            yield Problem(f"{at}.attributes", f"one of {', '.join(HEAD_PLACES)}", repr(place[0]))
-    if len(attributes.values) > MOST_SEGMENTS:
-        yield Problem(f"{at}.attributes.values", f"at most {MOST_SEGMENTS}", str(len(attributes.values)))
+def _overlaps(experiments: tuple[RunningExperiment, ...]) -> Iterator[Problem]:
+    owned = sorted(edges for one in experiments if one.layer for edges in one.layer.ranges)
+    for (_, end), (start, _) in pairwise(owned):
+        if start < end:
+            yield Problem("experiments", "ranges of one layer that do not overlap", f"{start} below {end}")

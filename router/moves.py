@@ -1,39 +1,92 @@
-"""Moves: how many units change their arm between two flags, computed from ranges, never sampled."""
+"""Moves: how many units change their arm between two flags, computed from ranges, never sampled.
+
+Both flags are asked by the code that serves requests, but with buckets instead of hashes: whenever a salt is asked for
+that has no bucket yet, each cell of that salt's edges is tried in turn, weighted by its width. What rules, unit lists,
+prerequisites and audiences decide depends on who asks and has no range: the result is about all other units.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import pairwise
+
+import msgspec
+
+from router.assignment import CompiledFlag
 from router.bucketing import PPM
 from router.flag import Flag
 
+ANYBODY = b"anybody"
 
-def _ranges(flag: Flag) -> tuple[int, list[tuple[int, int, str]]]:
-    """Inclusion and, for the included, (start, end, arm) over all buckets."""
-    if not flag.experiments or not flag.enabled:
-        return PPM, [(0, PPM, flag.default)]
-    experiment = flag.experiments[0]
-    ranges, edge = [], 0
-    for lane in experiment.lanes:
-        end = lane.start + lane.width(experiment.coverage)
-        arm = flag.default if lane.arm in flag.killed else lane.arm
-        ranges += [(edge, lane.start, flag.default), (lane.start, end, arm)]
-        edge = end
-    return experiment.traffic, [part for part in (*ranges, (edge, PPM, flag.default)) if part[0] < part[1]]
+
+class _Asked(Exception):
+    """A salt that has no bucket yet."""
+
+    def __init__(self, salt: str) -> None:
+        super().__init__(salt)
+        self.salt = salt
 
 
 def moved(old: Flag, new: Flag) -> tuple[tuple[str, str, int], ...]:
-    """(from, to, ppm) of all units whose arm changes, computed from the ranges of both flags."""
-    (t0, r0), (t1, r1) = _ranges(old), _ranges(new)
-    same_salt = [e.salt for e in old.experiments] == [e.salt for e in new.experiments]
-    found: dict[tuple[str, str], int] = {}
-    for included in sorted({0, t0, t1} - {PPM}):
-        ends = [edge for edge in (t0, t1, PPM) if edge > included]
-        weight = min(ends) - included
-        old_part = r0 if included < t0 else [(0, PPM, old.default)]
-        new_part = r1 if included < t1 else [(0, PPM, new.default)]
-        for a, b, before in old_part:
-            for c, d, after in new_part:
-                common = max(0, min(b, d) - max(a, c)) if same_salt else (b - a) * (d - c) // PPM
-                if before != after and common:
-                    pair = (before, after)
-                    found[pair] = found.get(pair, 0) + common * weight // PPM
-    return tuple((*pair, ppm) for pair, ppm in sorted(found.items()))
+    """(from, to, ppm) of all units whose arm changes."""
+    shares: dict[tuple[str, str], Fraction] = {}
+    for before, after, share in _pairs(old, new):
+        if before != after:
+            shares[before, after] = shares.get((before, after), Fraction(0)) + share
+    rounded = ((*pair, round(share * PPM)) for pair, share in sorted(shares.items()))
+    return tuple(row for row in rounded if row[2])
+
+
+def _pairs(old: Flag, new: Flag) -> Iterator[tuple[str, str, Fraction]]:
+    """The arm before and after of each cell, and the cell's share of all units."""
+    edges = _edges(old, new)
+    known: dict[str, int] = {}
+
+    def prepare(prefix: str) -> Callable[[str], Callable[[bytes], int]]:
+        def for_salt(salt: str) -> Callable[[bytes], int]:
+            def where(_: bytes) -> int:
+                if prefix + salt not in known:
+                    raise _Asked(prefix + salt)
+                return known[prefix + salt]
+
+            return where
+
+        return for_salt
+
+    # Two algorithms deal the same salt independently.
+    flags = [CompiledFlag(_anonymous(flag), prepare(f"{flag.algorithm} ")) for flag in (old, new)]
+
+    def walk(share: Fraction) -> Iterator[tuple[str, str, Fraction]]:
+        try:
+            before, after = (flag.assign(ANYBODY).arm for flag in flags)
+        except _Asked as asked:
+            for start, end in pairwise(edges[asked.salt]):
+                known[asked.salt] = start
+                yield from walk(share * (end - start) / PPM)
+            del known[asked.salt]
+        else:
+            yield before, after, share
+
+    yield from walk(Fraction(1))
+
+
+def _anonymous(flag: Flag) -> Flag:
+    """The flag as it is for those of whom nothing but the bucket is known."""
+    experiments = tuple(msgspec.structs.replace(one, audience=()) for one in flag.experiments)
+    return msgspec.structs.replace(flag, rules=(), units=(), requires=(), experiments=experiments)
+
+
+def _edges(*flags: Flag) -> dict[str, list[int]]:
+    """Where the answer of a salt can change, for each salt."""
+    found: dict[str, set[int]] = {}
+    for flag in flags:
+        for one in flag.experiments:
+            ranges = [(f"{one.salt}#in", 0, one.traffic)]
+            ranges += [(held.salt, 0, held.share) for held in one.holdouts]
+            ranges += [(one.layer.salt, *edges) for edges in one.layer.ranges] if one.layer else []
+            for lane in one.lanes:
+                ranges.append((f"{one.salt}#arm", lane.start, lane.start + lane.width(one.coverage)))
+            for salt, start, end in ranges:
+                found.setdefault(f"{flag.algorithm} {salt}", {0, PPM}).update((start, end))
+    return {salt: sorted(edges) for salt, edges in found.items()}

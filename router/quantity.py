@@ -93,6 +93,20 @@ def lift(value: object) -> float:
     return result
 
 
+def signed(value: object) -> int:
+    """``-3`` as -3."""
+    if not isinstance(value, str) or re.fullmatch(r"-?[0-9]{1,15}", value) is None:
+        raise Unreadable("a whole number", value)
+    return int(value)
+
+
+def decimal(value: object) -> float:
+    """``-0.5`` as -0.5."""
+    if not isinstance(value, str) or re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", value) is None:
+        raise Unreadable("a number such as '0.5'", value)
+    return float(value)
+
+
 def whole(value: object) -> int:
     """``100`` as 100."""
     if not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > 12:

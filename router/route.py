@@ -1,33 +1,39 @@
 """A route as people write it: what it matches, its unit, its arms, its default arm. It outlives experiments.
 
 ``flag_of`` compiles it to the flag that gateways read. A route's arm may carry a path in its upstream, which then
-replaces the path of the route's match; several arms may share a server.
+replaces the path of the route's match; several arms may share a server. A route whose arms have no upstream is a flag
+only, for those who ask for it and route themselves.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from router.address import Address
+from router.arm import ArmModel
+from router.bucketing import ALGORITHM
+from router.conditions import LONGEST_LIST, Attribute, RequirementModel, RuleModel, ScheduleModel, strangers
+from router.document import Path
 from router.errors import nearest
-from router.flag import Arm, ArmSet, Flag, Match, UnitSource
+from router.flag import Algorithm, Flag, Match, UnitSource
 from router.protocols import ROWS as PROTOCOLS
-from router.quantity import Unreadable, whole
-from router.serving import PoolLimits, Serving
-from router.serving_keys import (
-    FIELD_NAME,
-    FieldName,
-    LimitsModel,
-    LowerFieldName,
-    Pointer,
-    PriceModel,
-    ShadowModel,
+from router.quantity import Unreadable
+from router.rules import UNIT
+from router.serving import Serving
+from router.serving_keys import LowerFieldName, Pointer, ShadowModel
+from router.strict import (
+    Duration,
+    Name,
+    Strict,
+    Truth,
+    field_name,
+    one_line,
+    place,
+    reads,
+    request_path,
+    wrong,
 )
-from router.strict import Duration, Name, Strict, place, reads, wrong
 from router.token_keys import TokensModel
 
 # Where a unit may stand in a request: one row per kind, whether it needs a name, and what that name looks like.
@@ -66,119 +72,12 @@ class UnitModel(Strict):
         return self
 
 
-def upstream(value: object) -> str:
-    """The address of a model server."""
-    try:
-        Address.parse(value if isinstance(value, str) else "")
-    except ValueError:
-        expected = (
-            "an address such as http://127.0.0.1:9001, https://models.example/v2 or unix:/run/model.sock"
-        )
-        raise Unreadable(expected, value) from None
-    return str(value)
-
-
-def _endpoint(value: object) -> str:
-    address = upstream(value)
-    if Address.parse(address).base:
-        raise Unreadable("an address without a path, which stands in 'upstream'", value)
-    return address
-
-
-def _path(value: object) -> str:
-    if (
-        not isinstance(value, str)
-        or not value.startswith("/")
-        or not value.isprintable()
-        or " " in value
-        or "?" in value
-        or "#" in value
-        or ".." in value
-    ):
-        raise Unreadable("a path that begins with '/'", value)
-    return value.rstrip("/") or "/"
-
-
-def _field_value(value: object) -> str:
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
-        raise Unreadable("a field value of printable ASCII", value)
-    return value
-
-
-def _json_value(value: object) -> Any:
-    """Plain values are text in our files: what reads as JSON is JSON, all else is text."""
-    if isinstance(value, dict):
-        return {name: _json_value(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_json_value(one) for one in value]
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-class SetModel(Strict):
-    """What an arm sets on a request."""
-
-    path: Annotated[str, reads(_path)] | None = None
-    headers: dict[FieldName, Annotated[str, reads(_field_value)]] = {}
-    json_: Annotated[
-        dict[Pointer, Annotated[Any, BeforeValidator(_json_value)]],
-        Field(alias="json"),
-    ] = {}
-
-    def compiled(self) -> ArmSet:
-        """As gateways read it."""
-        return ArmSet(self.path, tuple(self.headers.items()), tuple(self.json_.items()))
-
-
-class ArmModel(Strict):
-    """One alternative of a route."""
-
-    upstream: Annotated[str, reads(upstream)]
-    set: SetModel | None = None
-    declares: Annotated[str, reads(_field_value)] = ""
-    price: PriceModel | None = None
-    endpoints: Annotated[list[Annotated[str, reads(_endpoint)]], Field(max_length=64)] = []
-    limits: LimitsModel | None = None
-    warm: Annotated[int, reads(whole), Field(le=10_000)] = 0
-
-    def pool(self) -> PoolLimits | None:
-        """Its servers and their limits; None where it is one server without any."""
-        if self.limits is None and not self.endpoints:
-            return None
-        return (self.limits or LimitsModel()).compiled(tuple(self.endpoints))
-
-    def identity(self) -> str:
-        """A digest of what this arm is."""
-        what = self.upstream
-        if self.set is not None:
-            # Secrets stand by name in it: another key is not another model.
-            what += "\n" + json.dumps(self.set.model_dump(by_alias=True), sort_keys=True)
-        if self.declares:
-            what += "\n" + self.declares
-        return hashlib.blake2b(what.encode(), digest_size=8).hexdigest()
-
-
-def _any_field_name(value: object) -> str:
-    if not isinstance(value, str) or FIELD_NAME.fullmatch(value) is None:
-        raise Unreadable("a field name", value)
-    return value
-
-
-def _one_line(value: object) -> str:
-    """Text that may stand in one line of a request's head."""
-    if not isinstance(value, str) or not value.isprintable() or value != value.strip() or not value:
-        raise Unreadable("printable text on one line", value)
-    return value
-
-
 class MatchModel(Strict):
     """Which requests a route takes."""
 
-    path: Annotated[str, reads(_path)] = "/"
-    host: Annotated[str, reads(_one_line)] | None = None
-    headers: dict[Annotated[str, reads(_any_field_name)], Annotated[str, reads(_one_line)]] = {}
+    path: Annotated[str, reads(request_path)] = "/"
+    host: Annotated[str, reads(one_line)] | None = None
+    headers: dict[Annotated[str, reads(field_name)], Annotated[str, reads(one_line)]] = {}
 
 
 def _protocol(value: object) -> str:
@@ -194,42 +93,85 @@ def _few(value: object) -> int:
     return int(str(value))
 
 
-def _yes(value: object) -> bool:
-    if value not in ("yes", "no", "true", "false", True, False):
-        raise Unreadable("yes or no", value)
-    return value in ("yes", "true", True)
-
-
 class Route(Strict):
     """A route file."""
 
     route: Name
-    match: MatchModel = MatchModel()
+    match: MatchModel | None = None
     unit: UnitModel
     arms: Annotated[dict[Name, ArmModel], Field(min_length=1, max_length=32)]
     default: Name
+    type: Literal["string", "boolean", "integer", "float"] = "string"
     expose: Literal["all", "id", "none"] = "all"
     first_byte_timeout: Duration | None = None
     total_timeout: Duration | None = None
     protocol: Annotated[str, reads(_protocol)] = "plain"
     retries: Annotated[int, reads(_few), Field(ge=0, le=3)] = 1
-    repeatable: Annotated[bool, reads(_yes)] = False
-    fallback: Annotated[bool, reads(_yes)] = False
-    restore_model: Annotated[bool, reads(_yes)] = False
+    repeatable: Truth = False
+    fallback: Truth = False
+    restore_model: Truth = False
     deadline: LowerFieldName | None = None
     cost: LowerFieldName | None = None
     outcomes: Annotated[dict[Name, Pointer], Field(max_length=16)] = {}
     shadow: ShadowModel | None = None
+    hash: Algorithm = ALGORITHM
+    enabled: Truth = True
+    schedule: ScheduleModel | None = None
+    requires: Annotated[list[RequirementModel], Field(max_length=10)] = []
+    attributes: Annotated[dict[Name, Attribute], Field(max_length=50)] = {}
+    units: dict[Name, Annotated[list[str], Field(max_length=LONGEST_LIST)]] = {}
+    rules: Annotated[list[RuleModel], Field(max_length=200)] = []
 
     @model_validator(mode="after")
-    def _default_is_an_arm(self) -> Route:
-        if self.default not in self.arms:
-            hint = nearest(self.default, self.arms)
-            raise wrong(f"default to be one of the arms {', '.join(self.arms)}", repr(self.default), hint)
-        if self.shadow is not None and self.shadow.arm not in self.arms:
-            hint = nearest(self.shadow.arm, self.arms)
-            found = repr(self.shadow.arm)
-            raise wrong(f"one of the arms {', '.join(self.arms)}", found, hint, ("shadow", "arm"))
+    def _names_what_exists(self) -> Route:
+        named: list[tuple[Path, str]] = [(("default",), self.default)]
+        named += [(("units", arm), arm) for arm in self.units]
+        named += [(("shadow", "arm"), self.shadow.arm)] if self.shadow else []
+        named += [(("rules", i, "serve"), rule.serve) for i, rule in enumerate(self.rules)]
+        for path, arm in named:
+            if arm not in self.arms:
+                expected = f"one of the arms {', '.join(self.arms)}"
+                raise wrong(expected, repr(arm), nearest(arm, self.arms), path)
+        if UNIT in self.attributes:
+            raise wrong(
+                "another name: every request with a unit has 'unit'", repr(UNIT), at=("attributes", UNIT)
+            )
+        for i, rule in enumerate(self.rules):
+            for path, expected, found, hint in strangers(rule.when, self.attributes, None):
+                raise wrong(expected, found, hint, ("rules", i, "when", *path))
+        return self
+
+    @model_validator(mode="after")
+    def _serves_or_answers(self) -> Route:
+        served = [name for name, arm in self.arms.items() if arm.upstream is not None]
+        if served and len(served) < len(self.arms):
+            missing = next(name for name in self.arms if name not in served)
+            raise wrong("an upstream, as the other arms have", "none", at=("arms", missing))
+        if not served and self.serving() is not None:
+            raise wrong("arms with an upstream for what is said about serving", "none", at=("arms",))
+        if not served and self.match is not None:
+            raise wrong("no match on a route whose arms have no upstream", "one", at=("match",))
+        for name, arm in self.arms.items():
+            if not served and arm.needs_upstream():
+                raise wrong("an upstream for what else it says", "none", at=("arms", name))
+            if arm.value is None and self.type != "string":
+                raise wrong(f"a value, since the type is {self.type}", "none", at=("arms", name))
+            try:
+                arm.compiled(name, self.type)
+            except Unreadable as problem:
+                raise wrong(problem.expected, problem.found, at=("arms", name, "value")) from problem
+        return self
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Route:
+        seen: dict[str, str] = {}
+        for i, rule in enumerate(self.rules):
+            if rule.id in [other.id for other in self.rules[:i]]:
+                raise wrong("each rule's id once", repr(rule.id), at=("rules", i, "id"))
+        for arm, units in self.units.items():
+            for i, unit in enumerate(units):
+                if seen.setdefault(unit, arm) != arm or not unit:
+                    raise wrong("a unit on the list of one arm", repr(unit), at=("units", arm, i))
         return self
 
     @model_validator(mode="after")
@@ -261,29 +203,19 @@ class Route(Strict):
 
 def flag_of(route: Route) -> Flag:
     """The flag of a route without experiments, at revision 0."""
-    match = route.match
+    served = any(arm.upstream is not None for arm in route.arms.values())
+    match = route.match or MatchModel()
+    headers = tuple((k.lower(), v) for k, v in match.headers.items())
     return Flag(
         route=route.route,
-        match=Match(match.path, match.host, tuple((k.lower(), v) for k, v in match.headers.items())),
+        match=Match(match.path, match.host, headers) if served else None,
         unit=UnitSource(
             route.unit.kind,
             route.places(),
             route.unit.on_missing,
             route.unit.jwt.compiled() if route.unit.jwt else None,
         ),
-        arms=tuple(
-            Arm(
-                arm,
-                model.upstream,
-                model.identity(),
-                model.set.compiled() if model.set else None,
-                model.declares,
-                model.price.compiled() if model.price else None,
-                model.pool(),
-                model.warm,
-            )
-            for arm, model in route.arms.items()
-        ),
+        arms=tuple(model.compiled(arm, route.type) for arm, model in route.arms.items()),
         default=route.default,
         expose=route.expose,
         first_byte_timeout_ms=route.first_byte_timeout,
@@ -293,4 +225,11 @@ def flag_of(route: Route) -> Flag:
         repeatable=route.repeatable,
         fallback=route.fallback,
         serving=route.serving(),
+        algorithm=route.hash,
+        enabled=route.enabled,
+        schedule=route.schedule.compiled() if route.schedule else None,
+        requires=tuple(one.compiled() for one in route.requires),
+        attributes=tuple((attribute, *where) for attribute, where in route.attributes.items()),
+        units=tuple((arm, tuple(units)) for arm, units in route.units.items() if units),
+        rules=tuple(rule.compiled(route.route) for rule in route.rules),
     )

@@ -7,12 +7,21 @@ from typing import Any
 
 import msgspec
 
-from router.flag import MEASURES, Attributes, Flag, Lane, RunningExperiment
+from router.flag import Flag
+from router.lanes import MEASURES, Holdout, Lane, RunningExperiment, Slice
+from router.rules import Condition
+from router.traits import Traits
 
 NOT_READY = "arm not ready"
 FINAL = frozenset({"promoted", "rolled_back", "ended", "superseded"})
 # What a metric asks of its sums: these may change between two attempts, all else says how the sums are read.
 ASKED = frozenset({"role", "mde", "margin", "tolerance", "grace_ms"})
+
+
+def plain_values(struct: msgspec.Struct) -> dict[str, Any]:
+    """A struct as a run keeps it: equal to itself after a way through JSON."""
+    values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(struct))
+    return values
 
 
 def new_run(spec: dict[str, Any], epoch: int, now: int) -> dict[str, Any]:
@@ -87,18 +96,20 @@ def _read_alike(metric: Mapping[str, Any], other: Mapping[str, Any] | None) -> b
     return other is not None and all(metric.get(key) == other.get(key) for key in {*metric, *other} - ASKED)
 
 
-def _attributes(spec: dict[str, Any]) -> Attributes | msgspec.UnsetType:
+def _traits(spec: dict[str, Any]) -> Traits | msgspec.UnsetType:
     covariate, segments = spec.get("covariate"), spec.get("segments")
     if covariate is None and segments is None:
         return msgspec.UNSET
-    return Attributes(
+    return Traits(
         covariate=tuple(covariate) if covariate else None,
         segments=tuple(segments["from"]) if segments else None,
         values=tuple(segments["values"]) if segments else (),
     )
 
 
-def running_experiment(spec: dict[str, Any], run: str, epoch: int) -> RunningExperiment:
+def running_experiment(
+    spec: dict[str, Any], run: str, epoch: int, holdouts: tuple[Holdout, ...] = (), layer: Slice | None = None
+) -> RunningExperiment:
     """The experiment as its flag holds it, before the first step."""
     slow = [metric["over_ms"] for metric in spec["metrics"] if metric["name"] == "slow"]
     return RunningExperiment(
@@ -112,5 +123,8 @@ def running_experiment(spec: dict[str, Any], run: str, epoch: int) -> RunningExp
         slow_ms=slow[0] if slow else None,
         measures=tuple(metric["name"] for metric in spec["metrics"] if metric["name"] in MEASURES),
         ttl_ms=max(metric["window_ms"] + metric["grace_ms"] for metric in spec["metrics"]),
-        attributes=_attributes(spec),
+        traits=_traits(spec),
+        audience=msgspec.convert(spec.get("audience", ()), tuple[Condition, ...]),
+        holdouts=holdouts,
+        layer=layer,
     )

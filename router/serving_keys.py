@@ -10,9 +10,8 @@ from pydantic import Field
 
 from router.quantity import Unreadable
 from router.serving import FIXED, Comparison, PoolLimits, Price, Shadow
-from router.strict import Duration, Name, Percent, Strict, Whole, reads
+from router.strict import FIELD_NAME, Duration, Name, Percent, Strict, Whole, reads
 
-FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, token
 # What the gateway writes itself in every request.
 OUR_FIELDS = frozenset(
     "connection content-length expect host keep-alive te trailer transfer-encoding upgrade via x-forwarded-for".split()
@@ -21,7 +20,7 @@ _NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 _PRICE = re.compile(r"\d{1,9}(?:\.\d{1,6})?")
 
 
-def field_name(value: object) -> str:
+def field_to_set(value: object) -> str:
     """A field that people may name: none that the gateway writes itself."""
     if not isinstance(value, str) or FIELD_NAME.fullmatch(value) is None or value.lower() in OUR_FIELDS:
         raise Unreadable("a field name that is not about framing or connections", value)
@@ -30,7 +29,7 @@ def field_name(value: object) -> str:
 
 def lower_field_name(value: object) -> str:
     """The same, as fields are looked up."""
-    return field_name(value).lower()
+    return field_to_set(value).lower()
 
 
 def pointer(value: object) -> str:
@@ -52,7 +51,7 @@ def _tolerance(value: object) -> float:
     return float(value)
 
 
-FieldName = Annotated[str, reads(field_name)]
+FieldName = Annotated[str, reads(field_to_set)]
 LowerFieldName = Annotated[str, reads(lower_field_name)]
 Pointer = Annotated[str, reads(pointer)]
 Cost = Annotated[int, reads(_price)]

@@ -14,7 +14,8 @@ from router.errors import Problem, nearest
 from router.quantity import Unreadable, duration_ms, percent_ppm, whole
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-TRUTHS = {"true": True, "false": False}
+FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110, token
+TRUTHS = {"yes": True, "no": False, "true": True, "false": False}
 
 
 def reads(reader: Callable[[object], Any]) -> BeforeValidator:
@@ -45,12 +46,41 @@ def name(value: object) -> str:
 
 
 def truth(value: object) -> bool:
-    """``true`` or ``false``; JSON has both as they are."""
+    """``yes`` or ``no``, ``true`` or ``false``; JSON has the latter as they are."""
     if isinstance(value, bool):
         return value
     if not isinstance(value, str) or value not in TRUTHS:
-        raise Unreadable("true or false", value)
+        raise Unreadable("true or false, yes or no", value)
     return TRUTHS[value]
+
+
+def field_name(value: object) -> str:
+    """The name of a field (RFC 9110, token)."""
+    if not isinstance(value, str) or FIELD_NAME.fullmatch(value) is None:
+        raise Unreadable("a field name", value)
+    return value
+
+
+def one_line(value: object) -> str:
+    """Text that may stand in one line of a request's head."""
+    if not isinstance(value, str) or not value.isprintable() or value != value.strip() or not value:
+        raise Unreadable("printable text on one line", value)
+    return value
+
+
+def request_path(value: object) -> str:
+    """A path of a request, without its last slash."""
+    if (
+        not isinstance(value, str)
+        or not value.startswith("/")
+        or not value.isprintable()
+        or " " in value
+        or "?" in value
+        or "#" in value
+        or ".." in value
+    ):
+        raise Unreadable("a path that begins with '/'", value)
+    return value.rstrip("/") or "/"
 
 
 def place(value: object, kinds: Mapping[str, str]) -> tuple[str, str]:
@@ -64,6 +94,7 @@ def place(value: object, kinds: Mapping[str, str]) -> tuple[str, str]:
         well = not rest or (rest.isascii() and rest.isdigit() and 0 < int(rest) < 100)
     else:
         well = bool(rest) == bool(wanted) and (kind != "json" or rest.startswith("/"))
+        well = well and (not kind.startswith("header") or FIELD_NAME.fullmatch(rest) is not None)
     if not well:
         raise Unreadable(f"{kind}:{wanted}" if wanted else kind, value)
     return (kind, rest.lower() if kind.startswith("header") else rest)

@@ -39,6 +39,13 @@ TABLE: tuple[Row, ...] = (
     Row("gateway", "pointsman_assignments", "counter", "Assignments, by why.", ("route", "reason")),
     Row(
         "gateway",
+        "pointsman_forced_requests",
+        "counter",
+        "Requests that asked for an arm: taken, or refused because nobody who may had signed it.",
+        ("result",),
+    ),
+    Row(
+        "gateway",
         "pointsman_refused_requests",
         "counter",
         "Requests the gateway answered itself, by why.",
@@ -174,6 +181,7 @@ TABLE: tuple[Row, ...] = (
         "counter",
         "Lines of the access log that were not written.",
     ),
+    Row("gateway", "pointsman_overridden", "gauge", "1 while a file on this host overrides flags."),
     Row("gateway", "pointsman_other", "counter", "Counts for which the shared table had no room."),
     Row(
         "api",

@@ -41,7 +41,9 @@ def test_a_horizon_that_passes_undecided_ends_an_ab_test_and_holds_a_canary() ->
 
 def test_harm_rolls_back_whatever_the_method_and_after_the_plan_has_ended() -> None:
     for plan in ("method: sprt\n", "method: horizon\nmax_units: 100\n"):
-        story = Simulation(world_of(0.4, 0.8), seed=4, experiment=EXPERIMENT + plan).play(2 * MINUTE)
+        story = Simulation(world_of(0.4, 0.8, people=6000), seed=4, experiment=EXPERIMENT + plan).play(
+            2 * MINUTE
+        )
         assert story.actions[-1] == "rollback"
         assert flag_state(story.flag) == ("v1", 0)
 

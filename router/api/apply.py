@@ -14,16 +14,19 @@ from pydantic import Field
 
 from router.api.bodies import Body, read_body
 from router.api.plane import Plane, plane
+from router.change import Change as PlannedChange
+from router.change import Plan
 from router.document import Document, load_all
 from router.errors import StaleRevision
-from router.experiment import parse_documents
+from router.files import KINDS, parse_documents
 from router.flag import Flag
-from router.plan import Change as PlannedChange
-from router.plan import Plan, Planner
-from router.store.flags import Change, Ended, Live, differences
+from router.plan import Planner
+from router.store.differences import differences
+from router.store.flags import Change, Ended, Live
 
 STALE_ANSWER = 412
 WRITES_TRIED = 3
+DRIFT_REACH = 1000  # entries of a route's log that are asked who changed it
 
 views = Blueprint("apply", __name__)
 
@@ -50,9 +53,21 @@ def apply() -> Response:
     body = read_body(ApplyBody)
     dry = request.args.get("dry_run", "0") not in ("", "0", "false")
     documents = load_all((file.name, file.text) for file in body.files)
+    return jsonify(made_true(plane(), documents, body.expected, body.actor, body.reason, dry=dry))
+
+
+def made_true(
+    here: Plane, documents: list[Document], expected: Mapping[str, int], actor: str, reason: str, *, dry: bool
+) -> dict[str, Any]:
+    """Plan documents, and unless it is a dry run, do what the plan says.
+
+    Raises:
+        SpecError: documents that cannot be applied to the live state.
+        StaleRevision: a route is not at its expected revision, or moved meanwhile.
+    """
     for tried in range(WRITES_TRIED):
         try:
-            return jsonify(_apply(plane(), body, documents, dry=dry))
+            return _apply(here, documents, expected, actor, reason, dry=dry)
         except StaleRevision as problem:
             # The controller writes a live run once a second; a flag that moved is somebody else's decision.
             if not problem.what.startswith("run ") or tried == WRITES_TRIED - 1:
@@ -60,14 +75,19 @@ def apply() -> Response:
     raise AssertionError("unreachable")
 
 
-def _apply(here: Plane, body: ApplyBody, documents: list[Document], *, dry: bool) -> dict[str, Any]:
+def _apply(
+    here: Plane, documents: list[Document], expected: Mapping[str, int], actor: str, reason: str, *, dry: bool
+) -> dict[str, Any]:
     live = here.store.live()
-    _hold_to(live, body.expected, here)
-    routes, experiments = parse_documents(documents, known_routes=live.flags)
-    planner = Planner(live.flags, live.runs, live.latest, live.files, here.now())
-    plan = planner.plan(routes, experiments)
+    _hold_to(live, expected, here)
+    files = parse_documents(documents, _known(live))
+
+    def audit(route: str) -> list[dict[str, Any]]:
+        return here.store.audit(count=DRIFT_REACH, route=route)
+
+    plan = Planner(live.flags, live.runs, live.latest, live.files, here.now(), audit).plan(files)
     if not dry:
-        _commit(here, live, plan, body.actor, body.reason)
+        _commit(here, live, plan, actor, reason)
     touched = {change.flag.route: change.flag for change in plan.changes if change.flag is not None}
     revisions = {route: flag.revision for route, flag in touched.items()}
     if dry:  # what must still be so when this plan is applied; 0: no such route
@@ -76,9 +96,19 @@ def _apply(here: Plane, body: ApplyBody, documents: list[Document], *, dry: bool
         "changes": [change.document() for change in plan.changes],
         "text": plan.text(),
         "empty": plan.empty,
+        "safe": all(change.safe for change in plan.changes),
         "applied": not dry and not plan.empty,
         "revisions": revisions,
     }
+
+
+def _known(live: Live) -> dict[str, list[str]]:
+    """Names of everything that exists, by kind."""
+    known: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for key in live.files:
+        kind, _, name = key.partition(":")
+        known[kind].append(name)
+    return known | {"route": list(live.flags)}
 
 
 def _hold_to(live: Live, expected: Mapping[str, int], here: Plane) -> None:
@@ -86,20 +116,11 @@ def _hold_to(live: Live, expected: Mapping[str, int], here: Plane) -> None:
         flag = live.flags.get(route)
         found = flag.revision if flag else 0
         if found != revision:
-            before = _flag_at(here, route, revision)
-            text = "\n".join(differences(before, flag.document())) if flag and before else ""
+            before = here.store.revisions(route).get(revision)
+            text = "\n".join(differences(before.document(), flag.document())) if flag and before else ""
             stale = StaleRevision(f"flag {route}", revision, found, text)
             stale.status = STALE_ANSWER
             raise stale
-
-
-def _flag_at(here: Plane, route: str, revision: int) -> dict[str, Any]:
-    """The flag as it was at a revision, from the audit log; empty when the log no longer reaches so far."""
-    for entry in here.store.audit(count=1000, route=route):
-        flag = entry.get("flag") or {}
-        if flag.get("revision") == revision:
-            return dict(flag)
-    return {}
 
 
 def _commit(here: Plane, live: Live, plan: Plan, actor: str, reason: str) -> None:
@@ -108,7 +129,7 @@ def _commit(here: Plane, live: Live, plan: Plan, actor: str, reason: str) -> Non
     for change in plan.changes:
         try:
             if change.flag is None and change.run is None:
-                _remember_file(here, live, change)
+                _remember_file(here, live, change, actor, reason)
                 continue
             _commit_change(here, change, flags, actor, reason)
         except StaleRevision as problem:
@@ -138,10 +159,15 @@ def _commit_change(
         flags[change.flag.route] = change.flag
 
 
-def _remember_file(here: Plane, live: Live, change: PlannedChange) -> None:
-    """A file that says the same in other words is the new base of the next comparison."""
-    if live.files.get(change.file_key) != change.file_text:
-        here.store.commit(Change({}, files={change.file_key: change.file_text}))
+def _remember_file(here: Plane, live: Live, change: PlannedChange, actor: str, reason: str) -> None:
+    """A file is the base of the next comparison; one that says the same in other words is no entry of the log."""
+    if live.files.get(change.file_key) == change.file_text:
+        return
+    entry: dict[str, Any] = {}
+    if change.action != "nothing":
+        new = {"kind": change.kind, "name": change.name, "file": change.file_text}
+        entry = audit_entry(here, actor, change.action, reason, "", None, new=new)
+    here.store.commit(Change(entry, files={change.file_key: change.file_text}))
 
 
 def audit_entry(

@@ -22,7 +22,7 @@ def register(app: Flask) -> None:
 
 def wants_json() -> bool:
     """Whether a program asks."""
-    return request.path.startswith("/v1/") or request.accept_mimetypes.best == "application/json"
+    return request.path.startswith(("/v1/", "/ofrep/")) or request.accept_mimetypes.best == "application/json"
 
 
 def _ours(problem: PointsmanError) -> Response:

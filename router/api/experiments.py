@@ -1,8 +1,9 @@
-"""Experiments and routes as JSON: read them, steer them, ask why a unit gets its arm."""
+"""Experiments and routes as JSON: read them, steer them."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,9 @@ from router.api import words
 from router.api.apply import audit_entry
 from router.api.bodies import Body, read_body
 from router.api.plane import Plane, plane
-from router.assignment import CompiledFlag, explain
+from router.change import key_of
 from router.decision import act
+from router.document import dump
 from router.errors import Problem, SpecError, StaleRevision, UnknownName
 from router.flag import Flag
 from router.roll import roll
@@ -48,12 +50,6 @@ def routes() -> Response:
     return jsonify({"routes": rows, "corrupt": live.corrupt})
 
 
-@views.get("/v1/routes/<route>")
-def route(route: str) -> Response:
-    """One route's flag."""
-    return jsonify({"flag": flag_of(plane(), route).document()})
-
-
 @views.get("/v1/experiments")
 def experiments() -> Response:
     """A summary of each experiment's latest run."""
@@ -69,15 +65,19 @@ def experiment(name: str) -> Response:
     """One experiment: its latest run, its route's flag, and both in a sentence."""
     run = run_of(plane(), name)
     flag = plane().store.flag(run["route"])
-    return jsonify(
+    answer = jsonify(
         {
             "run": run,
             "flag": flag.document() if flag else None,
+            "document": document_of(plane(), "experiment", name),
             "headline": words.headline(run).word,
             "sentence": words.sentence(run),
             "next": words.what_next(run, plane().now()),
         }
     )
+    if flag is not None:
+        answer.set_etag(str(flag.revision))
+    return answer
 
 
 @views.get("/v1/experiments/<name>/verdict")
@@ -104,35 +104,6 @@ def audit() -> Response:
         raise SpecError([Problem("count", f"1 to {HISTORY}", repr(text))])
     route, run = request.args.get("route"), request.args.get("run")
     return jsonify({"entries": plane().store.audit(int(text), route=route, run=run)})
-
-
-@views.get("/v1/explain")
-def why() -> Response:
-    """Which arm a unit gets, step by step."""
-    unit = request.args.get("unit")
-    name = request.args.get("route")
-    if name is None and "experiment" in request.args:
-        name = run_of(plane(), request.args["experiment"])["route"]
-    if name is None:
-        raise SpecError([Problem("route", "a route, or an experiment", "neither")])
-    return jsonify(explained(flag_of(plane(), name), unit))
-
-
-def explained(flag: Flag, unit: str | None) -> dict[str, Any]:
-    """The assignment of a unit with every step that led to it; an empty unit is no unit."""
-    octets = unit.encode() if unit else None
-    found = CompiledFlag(flag).assign(octets)
-    return {
-        "route": flag.route,
-        "revision": flag.revision,
-        "unit": unit,
-        "arm": found.arm,
-        "reason": found.reason.value,
-        "run": found.run,
-        "bucket": found.bucket,
-        "analysed": found.arm_index >= 0,
-        "steps": explain(flag, octets),
-    }
 
 
 @views.post("/v1/experiments/<name>/roll")
@@ -235,6 +206,12 @@ def flag_of(here: Plane, route: str) -> Flag:
     if flag is None:
         raise UnknownName("route", route, here.store.live().flags)
     return flag
+
+
+def document_of(here: Plane, kind: str, name: str) -> str:
+    """A document as last applied, as YAML; empty when nothing was applied under this name."""
+    text = here.store.file(key_of(kind, name))
+    return dump({kind: name, **json.loads(text)}) if text else ""
 
 
 def history_of(here: Plane, name: str, reach: int = HISTORY) -> list[dict[str, Any]]:

@@ -7,7 +7,21 @@ from collections.abc import Callable
 import redis
 from flask import Flask, Response
 
-from router.api import apply, auth, dashboard, errors, experiments, outcomes, status, try_page
+from router.api import (
+    apply,
+    auth,
+    dashboard,
+    documents,
+    errors,
+    experiments,
+    exposures,
+    flags,
+    ofrep,
+    ofrep_description,
+    outcomes,
+    status,
+    try_page,
+)
 from router.api.plane import EXTENSION, build, plane, wall_ms
 from router.api.words import FILTERS
 from router.settings import Settings
@@ -16,6 +30,11 @@ from router.settings import Settings
 BLUEPRINTS = (
     outcomes.views,
     experiments.views,
+    documents.views,
+    flags.views,
+    ofrep.views,
+    ofrep_description.views,
+    exposures.views,
     apply.views,
     status.views,
     auth.views,

@@ -1,4 +1,4 @@
-"""Writes outcomes to the event log: group commit, so that an acknowledged outcome is a stored one.
+"""Writes outcomes and stated exposures to the event log: group commit, so that an acknowledged outcome is a stored one.
 
 A request hands in its rows and waits; one thread packs what all waiting requests brought into one entry per run,
 appends it and lets them go. Nothing acknowledged can die with this process. A failed append keeps its entry and its
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from router.errors import StoreUnavailable
-from router.events import CERTAIN, Entry, OutcomeRows
+from router.events import CERTAIN, Entry, OutcomeRows, RequestRows
 from router.store.events import EventLog
 
 HEARTBEAT_S = 0.8
@@ -42,6 +42,16 @@ class Row(NamedTuple):
     key: int
     arm: int
     probability: int = CERTAIN
+
+
+class Exposure(NamedTuple):
+    """One use of a flag by somebody who routes himself; it happens when it arrives."""
+
+    run: str
+    epoch: int
+    unit: int
+    revision: int
+    where: int
 
 
 @dataclass(slots=True)
@@ -81,7 +91,7 @@ class OutcomeLog:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closed = False
-        self._pending: list[Row] = []
+        self._pending: list[Row | Exposure] = []
         self._group = _Group()
         self._channels: dict[str, _Channel] = {}
         self._down: frozenset[str] = frozenset()
@@ -101,7 +111,7 @@ class OutcomeLog:
         if self._thread is not None:
             self._thread.join(timeout=2 * self._patience_s)
 
-    def submit(self, rows: Sequence[Row]) -> None:
+    def submit(self, rows: Sequence[Row | Exposure]) -> None:
         """Store rows; when this returns they are in Redis.
 
         Raises:
@@ -115,7 +125,9 @@ class OutcomeLog:
             if runs & self._down or len(self._pending) + len(rows) > self._limit:
                 raise StoreUnavailable(SENTENCE)
             now = self._now()
-            self._pending += [row if row.time is not None else row._replace(time=now) for row in rows]
+            self._pending += [
+                row._replace(time=now) if isinstance(row, Row) and row.time is None else row for row in rows
+            ]
             group = self._group
         self._wake.set()
         if not group.done.wait(self._patience_s) or runs & group.failed:
@@ -153,7 +165,7 @@ class OutcomeLog:
             rows, self._pending = self._pending, []
             group, self._group = self._group, _Group()
             until = self._now()  # under the lock: every later row arrives at or after it
-        by_run: dict[str, list[Row]] = {}
+        by_run: dict[str, list[Row | Exposure]] = {}
         for row in rows:
             by_run.setdefault(row.run, []).append(row)
         for run, brought in by_run.items():
@@ -168,7 +180,7 @@ class OutcomeLog:
         group.failed |= self._down
         group.done.set()
 
-    def _enqueue(self, channel: _Channel, rows: list[Row], until: int) -> None:
+    def _enqueue(self, channel: _Channel, rows: list[Row | Exposure], until: int) -> None:
         """Give rows their entries; without rows an entry only when the last one is a heartbeat ago."""
         quiet = not channel.unsent and time.monotonic() - channel.sent_at >= HEARTBEAT_S / 2
         for start in range(0, len(rows), ROWS_PER_ENTRY):
@@ -176,10 +188,14 @@ class OutcomeLog:
         if not rows and quiet:
             channel.unsent.append(self._entry(channel, [], until))
 
-    def _entry(self, channel: _Channel, rows: list[Row], until: int) -> Entry:
+    def _entry(self, channel: _Channel, brought: list[Row | Exposure], until: int) -> Entry:
         channel.seq += 1
+        rows = [row for row in brought if isinstance(row, Row)]
+        exposures = [row for row in brought if isinstance(row, Exposure)]
         names = tuple(sorted({row.metric for row in rows}))
-        outcomes = OutcomeRows()
+        outcomes, requests = OutcomeRows(), RequestRows()
+        for exposure in exposures:
+            requests.append(exposure.unit, 0, exposure.where, 0)
         for row in rows:
             time_ms = row.time if row.time is not None else until
             outcomes.append(
@@ -187,7 +203,18 @@ class OutcomeLog:
             )
             if row.probability != CERTAIN:
                 outcomes.sampled(row.probability)
-        return Entry(self.writer, channel.seq, channel.epoch, 0, until, until, outcomes=outcomes, names=names)
+        revision = max((exposure.revision for exposure in exposures), default=0)
+        return Entry(
+            self.writer,
+            channel.seq,
+            channel.epoch,
+            revision,
+            until,
+            until,
+            requests=requests,
+            outcomes=outcomes,
+            names=names,
+        )
 
     def _drain(self, run: str, channel: _Channel) -> None:
         """Append what waits, oldest first, until Redis does not take it."""

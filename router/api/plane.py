@@ -14,9 +14,11 @@ import redis
 from flask import current_app
 
 from router.api.counts import Counts
+from router.api.flag_book import FlagBook
 from router.api.outcome_log import OutcomeLog
 from router.api.run_facts import RunBook
 from router.decision_id import Signer, unit_digester
+from router.forcing import Forcing
 from router.settings import Settings
 from router.store.events import EventLog
 from router.store.flags import FlagStore
@@ -39,8 +41,10 @@ class Plane:
     settings: Settings
     store: FlagStore
     runs: RunBook
+    flags: FlagBook
     outcomes: OutcomeLog
     signer: Signer
+    forcing: Forcing
     digest: Callable[[bytes], int]
     counts: Counts
     csrf_key: bytes
@@ -68,8 +72,10 @@ def build(settings: Settings, client: redis.Redis, now: Callable[[], int] = wall
         settings=settings,
         store=store,
         runs=runs,
+        flags=FlagBook(store),
         outcomes=outcomes,
         signer=Signer(secrets.decision_keys),
+        forcing=Forcing(secrets.decision_keys),
         digest=unit_digester(secrets.unit_key),
         counts=Counts(),
         csrf_key=secrets.unit_key,

@@ -58,7 +58,12 @@ def survey(here: Plane) -> dict[str, Any]:
     return {
         "gateways": [beat for beat in beats if beat.get("role", "gateway") == "gateway"],
         "controllers": [beat for beat in beats if beat.get("role") == "controller"],
-        "store": {"ok": not live.corrupt, "milliseconds": round(milliseconds, 2), "corrupt": live.corrupt},
+        "store": {
+            "ok": not live.corrupt,
+            "milliseconds": round(milliseconds, 2),
+            "corrupt": live.corrupt,
+            "change": here.store.latest(),
+        },
         "api": {"writer": here.outcomes.writer, "version": __version__},
         "behind": behind(live),
     }

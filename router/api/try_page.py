@@ -18,7 +18,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from router.api import auth, words
 from router.api.demo_data import Scan, apps_of, keep_click, path_of, picture, scans_of
-from router.api.experiments import explained, flag_of
+from router.api.experiments import flag_of
+from router.api.flags import explained
 from router.api.outcomes import take
 from router.api.plane import Plane, plane
 from router.errors import PointsmanError

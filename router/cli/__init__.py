@@ -39,7 +39,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pause": ("experiments", "Let no step go on; harm still rolls back."),
     "resume": ("experiments", "Go on after a pause, or after the deadline has held it."),
     "roll": ("experiments", "Declare that an arm was retrained or rebuilt: a new stratum of the same run."),
-    "explain": ("experiments", "Which arm a unit gets, and each step of why."),
+    "explain": ("flags", "Which arm a unit gets, and each step of why."),
+    "simulate-assignment": ("flags", "How a list of units would be dealt now."),
+    "kill": ("flags", "Give an arm's units the default arm at once; without --arm, everyone."),
+    "unkill": ("flags", "Take a kill switch back."),
+    "force": ("flags", "A signed word that forces an arm for testing."),
+    "rollback-flag": ("flags", "Make an earlier revision of a route's flag the present one."),
+    "export": ("flags", "Everything that is applied, as files that apply takes back unchanged."),
+    "layers": ("flags", "Who owns what of each layer, and which experiments meet in one unit."),
     "gateway": ("processes", "Run the gateway alone."),
     "api": ("processes", "Run the API and the dashboard alone."),
     "controller": ("processes", "Run the controller alone."),
@@ -60,7 +67,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"router.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def resolve_command(

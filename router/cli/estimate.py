@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from router.bucketing import PPM
 from router.cli import render
 from router.cli.exits import NO, NOT_DECIDED, YES
 from router.cli.files import json_option, read_files
-from router.document import load
+from router.document import Document, load
 from router.errors import Problem, SpecError, nearest
-from router.experiment import Experiment, parse_documents
+from router.experiment import Experiment
+from router.files import parse_documents
 from router.forecast import forecast
 from router.prospect import POWER, SHARES, Baseline
 from router.quantity import Unreadable, percent_ppm, plain
@@ -115,11 +116,20 @@ def estimate(
 def _experiment(file: Path) -> Experiment:
     """The one experiment of a file; its route may stand elsewhere."""
     documents = [document for read in read_files((file,)) for document in load(read["text"], read["name"])]
-    routes = {str(document.data["route"]) for document in documents if "route" in document.data}
-    experiments = parse_documents(documents, routes)[1]
+    experiments = parse_documents(documents, _named_elsewhere(documents)).experiments
     if len(experiments) != 1:
         raise SpecError([Problem("", "one experiment", f"{len(experiments)}", file=str(file))])
     return next(iter(experiments.values()))[0]
+
+
+def _named_elsewhere(documents: Sequence[Document]) -> dict[str, set[str]]:
+    """What an experiment names may stand in other files: a forecast asks for none of it."""
+    written = [document.data for document in documents if "experiment" in document.data]
+    return {
+        "route": {str(data["route"]) for data in written if "route" in data},
+        "layer": {str(data["layer"]) for data in written if "layer" in data},
+        "holdout": {str(name) for data in written for name in data.get("holdouts", ())},
+    }
 
 
 def text_of(answer: Mapping[str, Any]) -> str:

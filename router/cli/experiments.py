@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import click
 
@@ -45,11 +45,8 @@ def status(experiment: str | None, address: str | None, as_json: bool) -> int:
         return exit_of(run["state"], run.get("verdict"))
     answer = {"experiments": api.get("/v1/experiments")["experiments"], **api.get("/v1/status")}
     lines = [render.experiments(answer["experiments"]) if answer["experiments"] else "no experiments yet", ""]
-    for gateway in answer.get("gateways", []):
-        revisions = ", ".join(
-            f"{route} {revision}" for route, revision in gateway.get("revisions", {}).items()
-        )
-        lines.append(f"gateway {gateway['writer']}: revisions {revisions or 'none'}")
+    latest = answer.get("store", {}).get("change", 0)
+    lines += [line for gateway in answer.get("gateways", []) for line in render.gateway(gateway, latest)]
     lines += [f"file behind: {line}" for line in answer.get("behind", [])]
     show(answer, "\n".join(lines).rstrip(), as_json)
     return YES if answer.get("gateways") else NOT_DECIDED
@@ -120,29 +117,6 @@ def roll(experiment: str, arm: str, reason: str, address: str | None, as_json: b
         {"actor": getpass.getuser(), "reason": reason, "arm": arm},
     )
     show(answer, answer["sentence"], as_json)
-    return YES
-
-
-@click.command()
-@click.option("--unit", required=True, help="The unit's identity, as the gateway would read it.")
-@click.option("--route", help="The route; needed only when there are several.")
-@click.option("--experiment", "-e", help="Or an experiment of the route.")
-@api_option
-@json_option
-def explain(unit: str, route: str | None, experiment: str | None, address: str | None, as_json: bool) -> int:
-    """Which arm a unit gets, and each step of why."""
-    api = api_of(address)
-    if experiment:
-        questions = [{"experiment": experiment, "unit": unit}]
-    else:
-        names = [route] if route else [row["route"] for row in api.get("/v1/routes")["routes"]]
-        questions = [{"route": name, "unit": unit} for name in names]
-    answers = [api.get("/v1/explain?" + urlencode(question)) for question in questions]
-    texts = [
-        f"{answer['route']}: unit {unit!r} gets arm {answer['arm']} ({answer['reason']})\n{render.steps(answer['steps'])}"
-        for answer in answers
-    ]
-    show({"answers": answers}, "\n\n".join(texts) or "no routes yet", as_json)
     return YES
 
 

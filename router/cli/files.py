@@ -67,18 +67,20 @@ def holds_settings(text: str) -> bool:
 def validate(files: tuple[Path, ...], as_json: bool) -> int:
     """Check files; all problems at once, each with its line."""
     from router.document import load_all
-    from router.experiment import parse_documents
+    from router.files import KINDS, parse_documents
 
     texts = read_files(files)
     try:
-        routes, experiments = parse_documents(load_all((file["name"], file["text"]) for file in texts))
+        files_read = parse_documents(load_all((file["name"], file["text"]) for file in texts))
     except SpecError as problem:
         click.echo(json.dumps(problem.detail()) if as_json else str(problem))
         return NO
+    counts = {f"{kind}s": len(files_read.of(kind)) for kind in KINDS}
     if as_json:
-        click.echo(json.dumps({"valid": True, "routes": len(routes), "experiments": len(experiments)}))
+        click.echo(json.dumps({"valid": True, **counts}))
     else:
-        click.echo(f"valid: {len(routes)} routes, {len(experiments)} experiments")
+        shown = [f"{n} {kind}" for kind, n in counts.items() if n or kind in ("routes", "experiments")]
+        click.echo(f"valid: {', '.join(shown)}")
     return YES
 
 

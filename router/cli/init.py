@@ -56,7 +56,7 @@ def scalar(text: str) -> str:
 def init(control: str, treatment: str, name: str, folder: Path) -> int:
     """Write a route and an experiment for your own two model servers."""
     from router.document import load_all
-    from router.experiment import parse_documents
+    from router.files import parse_documents
 
     for option, url in (("--control", control), ("--treatment", treatment)):
         try:

@@ -138,6 +138,26 @@ def experiments(rows: Sequence[Mapping[str, Any]]) -> str:
     return table(("experiment", "route", "state", "verdict", "treatment's share", "reason"), cells)
 
 
+def gateway(beat: Mapping[str, Any], latest: int) -> list[str]:
+    """What one gateway worker routes by, and whatever of it is not as the store has it."""
+    name, shown = beat["writer"], beat.get("revisions", {})
+    revisions = ", ".join(f"{route} {revision}" for route, revision in shown.items()) or "none"
+    more = beat.get("routes", len(shown)) - len(shown)
+    at = f"change {beat['change']} of {latest}, " if "change" in beat else ""
+    lines = [f"gateway {name}: {at}revisions {revisions}" + (f" and {more:,} more" if more > 0 else "")]
+    lines += [f"  {route} at {lost}: the store has lost it" for route, lost in beat.get("behind", {}).items()]
+    lines += [f"  {route} cannot be read: {why}" for route, why in beat.get("corrupt", {}).items()]
+    override = beat.get("override")
+    if override:
+        what = [f"{name} killed" for name in override.get("kill", ())]
+        what += [f"{route} default {arm}" for route, arm in override.get("default", {}).items()]
+        lines.append(
+            f"  OVERRIDDEN by a file on its host: {', '.join(what) or 'nothing'} - {override.get('reason')}"
+        )
+        lines += [f"  override: {problem}" for problem in override["problems"]]
+    return lines
+
+
 def steps(rows: Sequence[Mapping[str, Any]]) -> str:
     """The steps of an assignment, in the order of evaluation."""
     head = ("step", "hash", "bucket", "range", "answer")
@@ -146,3 +166,35 @@ def steps(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]
     return table(head, cells)
+
+
+def dealt(answer: Mapping[str, Any]) -> str:
+    """How many units get which arm, and why."""
+    rows = [
+        (kind, name, f"{row['n']:,}", f"{row['ppm'] / 10_000:.2f} %")
+        for kind, part in (("arm", "arms"), ("reason", "reasons"))
+        for name, row in answer[part].items()
+    ]
+    return table(("", "name", "units", "share"), rows)
+
+
+def layers(answer: Mapping[str, Any]) -> str:
+    """Ranges of each layer, then the pairs of experiments that meet."""
+    rows = []
+    for layer in answer["layers"]:
+        for one in layer["taken"]:
+            until = f"rests until {moment(one['rests_until'])}" if one["rests_until"] is not None else "runs"
+            rows.append((layer["layer"], f"[{one['range'][0]}, {one['range'][1]})", one["run"], until))
+        rows += [(layer["layer"], f"[{start}, {end})", "", "free") for start, end in layer["free"]]
+    pairs = [
+        (
+            " and ".join(pair["experiments"]),
+            pair["how"],
+            "" if pair["ppm"] is None else f"{pair['ppm'] / 10_000:.2f} %",
+        )
+        for pair in answer["overlaps"]
+    ]
+    parts = [table(("layer", "range", "run", ""), rows) if rows else "no layers yet"]
+    if pairs:
+        parts.append(table(("experiments", "overlap", "of all units"), pairs))
+    return "\n\n".join(parts)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from router.attribution import Closed, Plan, Record
-from router.flag import OTHER
+from router.traits import OTHER
 from stats.histogram import bucket
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from router.attribution import Record, Report
 from router.controller.booking import Booking
-from router.controller.units import Attributes, Units, record_of
+from router.controller.units import Traits, Units, record_of
 from router.controller.writers import Writers
 from router.errors import Problem, SpecError
 from router.events import (
@@ -32,7 +32,7 @@ from router.store.ledger import Batch, Ledger
 ENTRIES_PER_BATCH = 16
 ROWS_PER_BATCH = 4000
 CLOSE_PER_BATCH = 2000
-NO_ATTRIBUTES: Attributes = (NO_COVARIATE, OTHER_SEGMENT)
+NO_TRAITS: Traits = (NO_COVARIATE, OTHER_SEGMENT)
 
 
 class FoldState(msgspec.Struct):
@@ -145,10 +145,10 @@ class Fold:
         base = entry.base
         sent = [0, 0]
         request = self._units.request
-        columns = (rows.unit, rows.time, rows.where, rows.latency, _attributes_of(rows))
-        for unit, time, where, latency, attributes in zip(*columns, strict=True):
+        columns = (rows.unit, rows.time, rows.where, rows.latency, _traits_of(rows))
+        for unit, time, where, latency, traits in zip(*columns, strict=True):
             sent[(where >> BUCKET_BITS) & ARM_MASK != 0] += 1
-            request(unit, base + time, where, latency, attributes)
+            request(unit, base + time, where, latency, traits)
         for arm in (0, 1):
             if sent[arm]:
                 self._count(f"sent|{arm}", sent[arm])
@@ -195,10 +195,10 @@ class Fold:
         self.cursor = cursor
 
 
-def _attributes_of(rows: RequestRows) -> Iterable[Attributes]:
+def _traits_of(rows: RequestRows) -> Iterable[Traits]:
     """Covariate and segment of each row; most entries have neither."""
     if not rows.covariate and not rows.segment:
-        return repeat(NO_ATTRIBUTES, len(rows))
+        return repeat(NO_TRAITS, len(rows))
     covariates: Iterable[int] = rows.covariate or repeat(NO_COVARIATE, len(rows))
     segments: Iterable[int] = rows.segment or repeat(OTHER_SEGMENT, len(rows))
     return zip(covariates, segments, strict=True)

@@ -24,7 +24,8 @@ import redis
 from router.controller.archive import Archive
 from router.controller.fold import Fold
 from router.controller.look import health_of, look
-from router.errors import Fenced, PointsmanError, StaleRevision, StoreUnavailable
+from router.controller.schedules import due
+from router.errors import Fenced, PointsmanError, SpecError, StaleRevision, StoreUnavailable
 from router.flag import Flag
 from router.health import drift
 from router.lifecycle import FINAL
@@ -81,7 +82,12 @@ class Controller:
             if token is None:
                 return False
             self._heartbeat()
+            for route in self.store.lift(self._renewed, token):
+                log.warning(
+                    "%s: gateways route by a revision that the store has lost; written anew above it", route
+                )
             live = self.store.live()
+            self._keep_schedules(live.flags, token)
             for name, run in live.runs.items():
                 self._hold_on(token)
                 self._apart(name, run, live, token)
@@ -127,6 +133,21 @@ class Controller:
         else:
             self._troubles.pop(name, None)
 
+    def _keep_schedules(self, flags: dict[str, Flag], token: int) -> None:
+        """Flags whose schedule has passed an edge get a revision of their own."""
+        for change in due(flags.values(), self._renewed):
+            try:
+                self.store.commit(replace(change, token=token))
+            except StaleRevision as problem:
+                log.info("somebody was faster: %s", problem)
+                continue
+            except SpecError as problem:  # one flag's trouble stops no run
+                log.error("schedule: %s", problem)
+                continue
+            if change.flag is not None:
+                flags[change.flag.route] = change.flag
+                log.info("%s: %s", change.flag.route, change.audit["reason"])
+
     def _run(self, run: dict[str, Any], flag: Flag, token: int) -> None:
         fold = self._folds.get(run["run"])
         if fold is None:
@@ -148,7 +169,7 @@ class Controller:
     def _look(self, run: dict[str, Any], flag: Flag, fold: Fold, token: int, now: int) -> None:
         health = health_of(fold, now, self.settings.lag_limit_ms, self.settings.writer_silence_ms)
         health = replace(health, drift=self._drift(run, flag, now))
-        decision, change = look(run, flag, fold, health, now, ready=self._ready(run, now))
+        decision, change = look(run, flag, fold, health, now, ready=self._ready(run, flag, now))
         try:
             self.store.commit(type(change)(change.audit, change.flag, change.run, change.files, token=token))
         except StaleRevision as problem:
@@ -157,8 +178,10 @@ class Controller:
         if change.audit:
             log.info("%s", decision.sentence)
 
-    def _ready(self, run: dict[str, Any], now: int) -> bool:
-        """Every live gateway has seen the treatment's endpoints ready."""
+    def _ready(self, run: dict[str, Any], flag: Flag, now: int) -> bool:
+        """Every live gateway has seen the treatment's endpoints ready; an arm without upstream has none."""
+        if not any(arm.upstream for arm in flag.arms if arm.name == run["treatment"]):
+            return True
         beats = [beat for beat in self.store.heartbeats(now) if beat.get("role") == "gateway"]
         name = f"{run['route']}/{run['treatment']}"
         return bool(beats) and all(beat.get("ready", {}).get(name) for beat in beats)

@@ -34,7 +34,7 @@ from router.store.ledger import Batch
 
 FACT_BITS = tuple(FACTS.values())
 ANY_FACT = sum(FACT_BITS)
-Attributes = tuple[int, int]  # covariate in fixed point and number of the segment
+Traits = tuple[int, int]  # covariate in fixed point and number of the segment
 Values = list[Closed | None]
 
 _encoder = msgspec.msgpack.Encoder()
@@ -73,7 +73,7 @@ class Units:
         # Whether a unit's place among the sums depends on more than its arm.
         self._places = self._booking.stratified or any(plan.freezes for plan in self.plans)
 
-    def request(self, unit: int, time: int, where: int, latency: int, attributes: Attributes) -> None:
+    def request(self, unit: int, time: int, where: int, latency: int, traits: Traits) -> None:
         """A row of a request: an exposure, the end of a request, or both."""
         record = self.records[unit]
         facts = where >> FACTS_SHIFT
@@ -85,7 +85,7 @@ class Units:
             record.entry == NEVER
             or time < record.entry
             or arm != record.arm
-            or (time == record.entry and attributes > _attributes(record))
+            or (time == record.entry and traits > _traits(record))
         )
         finishes = facts & OUTCOME and (record.done == NEVER or facts & ANY_FACT or self._reads_latency)
         asks = exposed and self._reads_requests
@@ -93,7 +93,7 @@ class Units:
             return
         before = self._values(record)
         if enters:
-            self._enter(unit, record, arm, where & BUCKET_MASK, time, attributes)
+            self._enter(unit, record, arm, where & BUCKET_MASK, time, traits)
         if asks:
             if record.requests is None:
                 record.requests = []
@@ -102,9 +102,7 @@ class Units:
             self._finish(record, time + latency // 1000, facts, latency)
         self._moved(unit, record, before)
 
-    def _enter(
-        self, unit: int, record: Record, arm: int, bucket: int, time: int, attributes: Attributes
-    ) -> None:
+    def _enter(self, unit: int, record: Record, arm: int, bucket: int, time: int, traits: Traits) -> None:
         if record.entry != NEVER and arm != record.arm:
             # Two arms in one epoch: dropped in both whichever came first, so that the order of events does not matter.
             record.state = DROPPED
@@ -112,7 +110,7 @@ class Units:
             self.batch.due[unit] = None
             return
         record.arm, record.bucket, record.entry = arm, bucket, time
-        covariate, record.segment = attributes
+        covariate, record.segment = traits
         record.covariate = None if covariate == NO_COVARIATE else covariate
         self.batch.due[unit] = self._next_due(record)
 
@@ -238,5 +236,5 @@ class Units:
             count(*place, "e", 1)
 
 
-def _attributes(record: Record) -> Attributes:
+def _traits(record: Record) -> Traits:
     return (NO_COVARIATE if record.covariate is None else record.covariate), record.segment

@@ -1,10 +1,12 @@
-"""One arm of a route, ready to send to: its upstream, what it sets, its counters, and how it has stood so far."""
+"""One arm of a route as requests need it: where to send to, what it sets, what to count, and how it has stood so far."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from router.address import Address
+from router.assignment import Reason
 from router.flag import Arm, Flag
 from router.gateway.breaker import Breaker, Budget
 from router.gateway.counters import Row, Tally
@@ -17,6 +19,7 @@ STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 FAULTS = ("connect_failed", "timeout", "truncated", "bad_answer", "stream_error", "circuit_open", "no_room",
           "not_set")  # fmt: skip
 BOUNDS_S = ROWS["pointsman_request_seconds"].bounds
+EDGES = (*(f"{bound:g}" for bound in BOUNDS_S), "+Inf")
 
 
 class Standing:
@@ -44,27 +47,7 @@ class Standing:
 
 
 class ArmRoute:
-    """One arm of a route, ready to send to."""
-
-    __slots__ = (
-        "aborts",
-        "base",
-        "edit",
-        "fallbacks",
-        "faults",
-        "first_byte",
-        "first_byte_us",
-        "headers",
-        "latency",
-        "latency_us",
-        "name",
-        "price",
-        "slow",
-        "standing",
-        "statuses",
-        "tokens",
-        "upstream",
-    )
+    """One arm of a route, ready to send to. Its counters are made when they first count: most arms rest."""
 
     def __init__(self, flag: Flag, arm: Arm, upstream: Any, row: Row, standing: Standing) -> None:
         self.name = arm.name
@@ -72,35 +55,77 @@ class ArmRoute:
         self.standing = standing
         self.price = arm.price
         self.edit = edit_of(flag, arm)
-        base = Address.parse(arm.upstream).base.encode()
+        base = Address.parse(arm.upstream).base.encode() if arm.upstream else b""
         if self.edit is not None and self.edit.path is not None:
             base += self.edit.path
         self.base: bytes | None = base or None
-        self.headers = _headers(flag, arm.name)
-        labels = {"route": flag.route, "arm": arm.name}
-        self.statuses = [row.tally("pointsman_requests", **labels, status=status) for status in STATUSES]
-        self.faults: dict[str, Tally] = {
-            fault: row.tally("pointsman_upstream_failures", **labels, outcome=fault) for fault in FAULTS
-        }
-        self.aborts = row.tally("pointsman_client_aborts", **labels)
-        self.slow = row.tally("pointsman_slow_requests", **labels)
-        self.latency_us = row.tally("pointsman_request_seconds_sum", **labels)
-        self.fallbacks = row.tally("pointsman_fallbacks", **labels)
-        self.tokens = [row.tally("pointsman_tokens", **labels, direction=way) for way in ("in", "out")]
-        self.first_byte_us = row.tally("pointsman_first_byte_seconds_sum", **labels)
-        edges = [*(f"{bound:g}" for bound in BOUNDS_S), "+Inf"]
-        self.latency = [row.tally("pointsman_request_seconds_bucket", **labels, le=edge) for edge in edges]
-        self.first_byte = [
-            row.tally("pointsman_first_byte_seconds_bucket", **labels, le=edge) for edge in edges
-        ]
+        self._route = flag.route
+        self._row = row
+
+    def _tally(self, name: str, **labels: str) -> Tally:
+        return self._row.tally(name, route=self._route, arm=self.name, **labels)
+
+    @cached_property
+    def statuses(self) -> list[Tally]:
+        """Answers by the first digit of their status."""
+        return [self._tally("pointsman_requests", status=status) for status in STATUSES]
+
+    @cached_property
+    def faults(self) -> dict[str, Tally]:
+        """Requests without a good answer."""
+        return {fault: self._tally("pointsman_upstream_failures", outcome=fault) for fault in FAULTS}
+
+    @cached_property
+    def aborts(self) -> Tally:
+        """Requests that their client gave up."""
+        return self._tally("pointsman_client_aborts")
+
+    @cached_property
+    def slow(self) -> Tally:
+        """Requests over the declared time."""
+        return self._tally("pointsman_slow_requests")
+
+    @cached_property
+    def fallbacks(self) -> Tally:
+        """Requests that the default arm answered in this arm's place."""
+        return self._tally("pointsman_fallbacks")
+
+    @cached_property
+    def tokens(self) -> list[Tally]:
+        """Tokens read and written."""
+        return [self._tally("pointsman_tokens", direction=way) for way in ("in", "out")]
+
+    @cached_property
+    def latency_us(self) -> Tally:
+        """The sum of all latencies."""
+        return self._tally("pointsman_request_seconds_sum")
+
+    @cached_property
+    def latency(self) -> list[Tally]:
+        """Requests by their latency."""
+        return [self._tally("pointsman_request_seconds_bucket", le=edge) for edge in EDGES]
+
+    @cached_property
+    def first_byte_us(self) -> Tally:
+        """The sum of all times to the first byte."""
+        return self._tally("pointsman_first_byte_seconds_sum")
+
+    @cached_property
+    def first_byte(self) -> list[Tally]:
+        """Requests by their time to the first byte."""
+        return [self._tally("pointsman_first_byte_seconds_bucket", le=edge) for edge in EDGES]
 
 
-def _headers(flag: Flag, arm: str) -> bytes:
-    """The answer's header fields up to the decision id; empty when none are shown."""
-    if not flag.experiments or flag.expose == "none":
-        return b""
-    shown = "Pointsman-Decision: "
-    if flag.expose == "all":
-        name = flag.experiments[0].experiment
-        shown = f"Pointsman-Experiment: {name}\r\nPointsman-Arm: {arm}\r\nPointsman-Revision: {flag.revision}\r\n{shown}"
-    return shown.encode()
+class Reasons(dict[Reason, Tally]):
+    """Assignments of one route by their reason, each counter made when it first counts."""
+
+    def __init__(self, route: str, row: Row) -> None:
+        super().__init__()
+        self._route = route
+        self._row = row
+
+    def __missing__(self, reason: Reason) -> Tally:
+        tally = self[reason] = self._row.tally(
+            "pointsman_assignments", route=self._route, reason=reason.value
+        )
+        return tally

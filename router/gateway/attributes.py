@@ -1,46 +1,142 @@
-"""What an experiment reads of a request beside its unit: a covariate and a segment, each from one place of the head.
+"""Attributes of a request: one reader for each that a flag declares, by its place.
 
-Read for enrolled requests of runs that declare them, and for no others. A covariate that is no number counts as
-missing, a segment that is not declared as any other.
+Octets that are no UTF-8 stay themselves. An empty value is an absent one.
 """
 
 from __future__ import annotations
 
-from router.events import NO_COVARIATE, OTHER_SEGMENT, to_fixed
-from router.flag import Attributes
-from router.gateway.identify import READERS, HeadLike, Reader
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
 
-LONGEST_NUMBER = 32
+from router.gateway.identify import HeadLike, cookie_reader, json_value
+from router.rules import Values
+
+
+class AskedHead(HeadLike, Protocol):
+    """What attributes are read of."""
+
+    @property
+    def path(self) -> bytes:
+        """The target without the query."""
+
+    @property
+    def host(self) -> bytes:
+        """The host, with its port if it has one."""
+
+    @property
+    def method(self) -> bytes:
+        """The request's method."""
+
+
+HeadReader = Callable[[AskedHead], Values]
+BodyReader = Callable[[bytes], Values]
 
 
 class AttributeReader:
-    """The places of one running experiment, compiled."""
+    """One declared attribute: read from the head, or from the body."""
 
-    __slots__ = ("_covariate", "_numbers", "_segment")
+    __slots__ = ("of_body", "of_head")
 
-    def __init__(self, attributes: Attributes) -> None:
-        self._covariate = _reader(attributes.covariate)
-        self._segment = _reader(attributes.segments)
-        self._numbers = {value.encode(): number for number, value in enumerate(attributes.values, start=1)}
-
-    def read(self, head: HeadLike) -> tuple[int, int]:
-        """The covariate in fixed point and the number of the segment."""
-        covariate, segment = NO_COVARIATE, OTHER_SEGMENT
-        if self._covariate is not None:
-            covariate = _fixed(self._covariate(head, 0))
-        if self._segment is not None:
-            segment = self._numbers.get((self._segment(head, 0) or b"").strip(), OTHER_SEGMENT)
-        return covariate, segment
+    def __init__(self, kind: str, name: str) -> None:
+        self.of_head: HeadReader | None = READERS[kind](name) if kind != "json" else None
+        self.of_body: BodyReader | None = _json(name) if kind == "json" else None
 
 
-def _reader(place: tuple[str, str] | None) -> Reader | None:
-    return None if place is None else READERS[place[0]](place[1].encode())
+def _values(octets: bytes | None) -> Values:
+    return (octets.decode("utf-8", "surrogateescape"),) if octets else None
 
 
-def _fixed(text: bytes | None) -> int:
-    if not text or len(text) > LONGEST_NUMBER:
-        return NO_COVARIATE
-    try:
-        return to_fixed(float(text))
-    except ValueError:
-        return NO_COVARIATE
+def _header(name: str) -> HeadReader:
+    wanted = name.encode()
+    return lambda head: _values(head.lower.get(wanted))
+
+
+def _header_list(name: str) -> HeadReader:
+    wanted = name.encode()
+
+    def read(head: AskedHead) -> Values:
+        field = head.lower.get(wanted)
+        if not field:
+            return None
+        parts = (part.strip() for part in field.decode("utf-8", "surrogateescape").split(","))
+        return tuple(part for part in parts if part) or None
+
+    return read
+
+
+def _cookie(name: str) -> HeadReader:
+    read = cookie_reader(name.encode())
+    return lambda head: _values(read(head, 0))
+
+
+def _query(name: str) -> HeadReader:
+    wanted = name.encode()
+
+    def read(head: AskedHead) -> Values:
+        found = []
+        for pair in head.query.split(b"&") if head.query else ():
+            key, _, value = pair.partition(b"=")
+            if value and (key == wanted or (b"%" in key and unquote_to_bytes(key) == wanted)):
+                found.append(unquote_to_bytes(value.replace(b"+", b" ")).decode("utf-8", "surrogateescape"))
+        return tuple(found) or None
+
+    return read
+
+
+def _path(name: str) -> HeadReader:
+    if not name:
+        return lambda head: _values(unquote_to_bytes(head.path))
+    number = int(name)
+
+    def read(head: AskedHead) -> Values:
+        segments = head.path.split(b"/")
+        return _values(unquote_to_bytes(segments[number])) if number < len(segments) else None
+
+    return read
+
+
+def _host(_: str) -> HeadReader:
+    def read(head: AskedHead) -> Values:
+        name, colon, port = head.host.lower().rpartition(b":")
+        return _values(name if colon and port.isdigit() else head.host.lower())
+
+    return read
+
+
+def _method(_: str) -> HeadReader:
+    return lambda head: _values(head.method)
+
+
+# One row per place of an attribute that is not in the body.
+READERS: Mapping[str, Callable[[str], HeadReader]] = {
+    "header": _header,
+    "header-list": _header_list,
+    "cookie": _cookie,
+    "query": _query,
+    "path": _path,
+    "host": _host,
+    "method": _method,
+}
+
+
+def _json(pointer: str) -> BodyReader:
+    find = json_value(pointer)
+
+    def read(body: bytes) -> Values:
+        found = find(body)
+        if isinstance(found, list):
+            return tuple(text for one in found if (text := _scalar(one)) is not None)
+        text = _scalar(found)
+        return None if text is None else (text,)
+
+    return read
+
+
+def _scalar(value: Any) -> str | None:
+    """A text, number or truth of JSON as text; nothing else is an attribute."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value or None
+    return repr(value) if isinstance(value, int | float) else None

@@ -92,9 +92,9 @@ def _flags(settings: Settings) -> Iterator[Problem]:
         yield from (Problem(name, "a flag that can be read", text) for name, text in live.corrupt.items())
     except (StoreUnavailable, SpecError) as problem:
         kept = disk.load(Path(settings.data_dir))
-        hint = f"{len(kept[1])} flags are kept on disk" if kept else "and no flags are kept on disk"
+        flags = [flag for flag, _ in kept.flags.values()] if kept else []
+        hint = f"{len(flags)} flags are kept on disk" if kept else "and no flags are kept on disk"
         yield Problem("redis_url", "a Redis that answers", str(problem), hint)
-        flags = kept[1] if kept else []
     finally:
         client.close()
     counters = Counters(None)
@@ -107,4 +107,3 @@ def _flags(settings: Settings) -> Iterator[Problem]:
         except SpecError as problem:
             for one in problem.problems:
                 yield Problem(f"{flag.route}.{one.path}", one.expected, one.found, one.hint)
-    compiler.keep(())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from router.gateway.observing import at
+from router.gateway.pointer import parts_of, value_at
 from router.serving import Comparison
 
 
@@ -13,7 +13,10 @@ def same(one: object, other: object, how: Comparison) -> bool:
     """Whether two JSON documents agree."""
     if not how.fields:
         return _same(one, other, how.tolerance)
-    return all(_same(at(one, field), at(other, field), how.tolerance) for field in how.fields)
+    return all(
+        _same(value_at(one, parts_of(field)), value_at(other, parts_of(field)), how.tolerance)
+        for field in how.fields
+    )
 
 
 def _same(one: Any, other: Any, tolerance: float) -> bool:

@@ -22,6 +22,7 @@ import msgspec
 from router.decision_id import Signer, unit_digester
 from router.errors import StoreUnavailable
 from router.flag import Arm
+from router.forcing import Forcing
 from router.gateway import losses
 from router.gateway.access_log import AccessLog
 from router.gateway.counters import Counters, Row, tally_key
@@ -30,10 +31,10 @@ from router.gateway.pages import Pages
 from router.gateway.pool import upstream_of
 from router.gateway.ports import Counts
 from router.gateway.ports import Gate as GateLike
-from router.gateway.probes import Probes, servers_of
+from router.gateway.probes import Probes
 from router.gateway.recorder import Recorder
 from router.gateway.routing import Gate
-from router.gateway.snapshot import Compiler, Snapshot
+from router.gateway.snapshot import CompiledRoute, Compiler, Snapshot
 from router.gateway.tracing import Tracing, provider_of
 from router.settings import Settings
 from router.store.connect import connect_async, reachable
@@ -43,9 +44,11 @@ from router.store.secrets import Secrets
 from router.store.watch import FlagWatch
 
 HEARTBEAT_S = 1.0
+BEAT_APART_S = 0.1  # a burst of changes is told in one heartbeat
 LAST_CALLS_S = 2.5  # for the last calls to Redis, each of which is bounded itself
 RETRY_S = (0.1, 1.0)
 HTTP_COUNTS = ("requests", "dials", "reused", "retries", "shed", "surplus_octets")
+LOOK_S = 0.5  # between two looks at the override file
 
 
 def clock() -> int:
@@ -78,32 +81,39 @@ class Duties:
         self.recorder = Recorder(
             self._events, row, writer, flush_rows=settings.flush_rows, buffer_rows=settings.buffer_rows
         )
-        self.gate = Gate(
-            self.recorder,
-            Signer(secrets.decision_keys),
-            unit_digester(secrets.unit_key),
-            row,
-            hold_limit=settings.body_hold_limit,
-            clock=clock,
-        )
+        self.gate = self._gate(secrets)
+        self._probes = Probes(self._probed)
         self._compiler = Compiler(
             lambda url, limits=None: upstream_of(url, self.counts, limits),
             row,
             settings.first_byte_timeout_ms,
             settings.total_timeout_ms,
+            self._probes,
         )
         self.front, self._access_log, self._spans = self._dressed()
         self.flags = HeldFlags(self.gate, self._compiler, row, self._data_dir, log, self._swapped)
+        self._watch = FlagWatch(self._client, self._keys, self.flags, settings.poll_ms)
         self.gate.pages = Pages(self.flags.state, self._totals, self._gauges)
         self._flush_now = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._probes = Probes(self._probed)
         self.recorder.wake = self._flush_now.set
         self._tasks: list[asyncio.Task[None]] = []
         self._stalls = row.tally("pointsman_loop_stalls")
         self._stalled_ms = row.tally("pointsman_loop_stalled_ms")
         self._http = {name: row.tally("pointsman_http", event=name) for name in HTTP_COUNTS}
+
+    def _gate(self, secrets: Secrets) -> Gate:
+        """The gate without flags."""
+        return Gate(
+            self.recorder,
+            Signer(secrets.decision_keys),
+            unit_digester(secrets.unit_key),
+            self._row,
+            forcing=Forcing(secrets.decision_keys),
+            hold_limit=self._settings.body_hold_limit,
+            clock=clock,
+        )
 
     def _dressed(self) -> tuple[GateLike, AccessLog | None, Any]:
         """The gate as clients meet it, with an access log and spans where the settings ask for them."""
@@ -123,20 +133,23 @@ class Duties:
     def _swapped(self, snapshot: Snapshot) -> None:
         """Other flags route from now on."""
         self.recorder.running(snapshot.running())
-        self._probes.watch(url for _, arm in self.flags.arms() for url in servers_of(arm))
-        self._compiler.heard(self._probes.ready)
+        self._compiler.servers.heard(self._probes.ready)
         self._beat_now.set()
 
     def _probed(self) -> None:
         """A server is ready, or no longer."""
-        self._compiler.heard(self._probes.ready)
+        self._compiler.servers.heard(self._probes.ready)
         self._beat_now.set()
 
     def start(self) -> None:
         """Start everything that goes on beside requests."""
         self.flags.load()
-        watch = FlagWatch(self._client, self._keys, self.flags, self._settings.poll_ms)
-        jobs: list[Coroutine[Any, Any, None]] = [watch.run(), self._flush_forever(), self._beat_forever()]
+        jobs: list[Coroutine[Any, Any, None]] = [
+            self._watch.run(),
+            self._flush_forever(),
+            self._beat_forever(),
+            self._look_forever(),
+        ]
         self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         for task in self._tasks:
             task.add_done_callback(self._ended)
@@ -183,19 +196,34 @@ class Duties:
                     await losses.report(path, self._events, clock())
             except StoreUnavailable:
                 await _wait(self._stopping, HEARTBEAT_S * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            await _wait(self._stopping, BEAT_APART_S)
             await _wait(self._beat_now, HEARTBEAT_S)
+
+    async def _look_forever(self) -> None:
+        """The one way in that needs no Redis."""
+        while not self._stopping.is_set():
+            self.flags.look_at_file()
+            await _wait(self._stopping, LOOK_S)
 
     def _document(self) -> dict[str, Any]:
         """What the heartbeat says."""
         host, pid = os.uname().nodename, os.getpid()
         who = {"writer": self.writer, "role": "gateway", "host": host, "pid": pid, "time": clock()}
-        return self.flags.state() | who | {"ready": self._ready_arms(), "identities": self.flags.identities()}
+        arms = {"ready": self._ready_arms(), "identities": self.flags.identities()}
+        return self.flags.summary() | who | {"change": self._watch.position} | arms
 
     def _ready_arms(self) -> dict[str, bool]:
-        return {f"{route}/{arm.name}": self._is_ready(route, arm) for route, arm in self.flags.arms()}
+        """Arms that are compared: nothing else waits for them."""
+        routes = self.gate.snapshot.experiments() if self.gate.snapshot else ()
+        return {
+            f"{route.flag.route}/{arm.name}": self._is_ready(route, arm)
+            for route in routes
+            for arm in route.flag.arms
+            if arm.upstream
+        }
 
-    def _is_ready(self, route: str, arm: Arm) -> bool:
-        return self._probes.of_arm(arm) and self.flags.is_warm(route, arm)
+    def _is_ready(self, route: CompiledRoute, arm: Arm) -> bool:
+        return self._probes.of_arm(arm) and route.is_warm(arm.name)
 
     def _totals(self) -> Mapping[str, int]:
         self.publish()
@@ -206,12 +234,14 @@ class Duties:
             "pointsman_store_up": self.flags.up,
             "pointsman_store_wiped": self.flags.is_wiped,
             "pointsman_rows_pending": self.recorder.pending,
+            "pointsman_overridden": self.flags.file.override is not None,
         }
         for route, revision in self.flags.revisions().items():
             gauges[tally_key("pointsman_flag_revision", route=route)] = revision
-        for route, arm in self.flags.arms():
-            key = tally_key("pointsman_arm_ready", route=route, arm=arm.name)
-            gauges[key] = self._is_ready(route, arm)
+        routes = self.gate.snapshot.routes if self.gate.snapshot else {}
+        for name, arm in self.flags.arms():
+            key = tally_key("pointsman_arm_ready", route=name, arm=arm.name)
+            gauges[key] = self._is_ready(routes[name], arm)
         return gauges
 
     async def stop(self) -> None:

@@ -1,13 +1,16 @@
 """The flags this worker holds: told by the store, compiled, swapped in whole, kept on disk for the next start.
 
 A flag that cannot be read leaves its predecessor, an empty store leaves all, and a store that is away changes nothing.
+Above all of them stands what a file on this host overrides.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,15 @@ from router.errors import SpecError
 from router.flag import Arm, Flag
 from router.gateway import disk
 from router.gateway.counters import Row
+from router.gateway.override import OverrideFile
 from router.gateway.routing import Gate
 from router.gateway.snapshot import CompiledRoute, Compiler, Snapshot
+from router.store.watch import Stored, Token
+
+SHOWN = 100  # of the routes that changed last a heartbeat tells the revisions, so that it stays small
+FREEZE_EVERY = (
+    500  # flags: whoever looks for garbage must not walk through thousands of them while requests wait
+)
 
 
 class HeldFlags:
@@ -35,30 +45,36 @@ class HeldFlags:
         self.asked = asyncio.Event()
         self.up = False
         self.is_wiped = False
+        self.file = OverrideFile(data_dir)
+        self._tokens: dict[str, Token] = {}
+        self._overridden: dict[str, Flag] = {}  # as the store has them
         self._corrupt: dict[str, str] = {}
+        self._behind: dict[str, int] = {}
         self._gate = gate
         self._compiler = compiler
         self._row = row
         self._data_dir = data_dir
         self._log = log
         self._swapped = swapped
+        self._journal = disk.Journal(data_dir)
         self._saving: asyncio.Future[None] | None = None
-        self._stale = False
+        self._changed: dict[str, bytes] = {}
+        self._gone: set[str] = set()
+        self._unfrozen = 0
 
-    def revisions(self) -> Mapping[str, int]:
+    @property
+    def tokens(self) -> Mapping[str, Token]:
+        """The revision and digest of each route that routes now."""
+        return self._tokens
+
+    def revisions(self) -> dict[str, int]:
         """The revision of each route that routes now."""
-        routes = self._gate.snapshot.routes if self._gate.snapshot else {}
-        return {name: route.flag.revision for name, route in routes.items()}
+        return {name: token.revision for name, token in self._tokens.items()}
 
     def arms(self) -> Iterable[tuple[str, Arm]]:
-        """All arms of all routes."""
+        """All arms that have an upstream, of all routes."""
         routes = self._gate.snapshot.routes if self._gate.snapshot else {}
-        return [(name, arm) for name, route in routes.items() for arm in route.flag.arms]
-
-    def is_warm(self, route: str, arm: Arm) -> bool:
-        """Whether an arm has answered the copies that it is to answer first."""
-        snapshot = self._gate.snapshot
-        return snapshot is not None and snapshot.routes[route].is_warm(arm.name)
+        return [(name, arm) for name, route in routes.items() for arm in route.flag.arms if arm.upstream]
 
     def identities(self) -> dict[str, list[str]]:
         """What the answers of each arm named themselves, for arms that did."""
@@ -70,11 +86,25 @@ class HeldFlags:
             if arm.standing.identities
         }
 
-    def moved(self, flags: Mapping[str, Flag], gone: set[str], store_id: str) -> None:
+    def moved(self, flags: Mapping[str, Stored], gone: set[str], store_id: str) -> None:
         """Compile what is new and swap the snapshot."""
-        compiled = self._compile(flags.values())
+        compiled = self._compile({name: one.flag for name, one in flags.items()})
         self.is_wiped = False
-        self._swap((self._gate.snapshot or Snapshot({}, "")).changed(compiled, gone, store_id))
+        for name in compiled:
+            self._tokens.pop(name, None)  # the latest stand last
+            self._tokens[name] = flags[name].token
+            self._changed[name] = flags[name].text
+            self._behind.pop(name, None)
+            self._gone.discard(name)
+        for name in gone:
+            self._tokens.pop(name, None)
+            self._changed.pop(name, None)
+        self._gone |= gone
+        self._unfrozen += len(compiled) if len(compiled) > 1 else 0
+        if self._unfrozen >= FREEZE_EVERY:
+            gc.freeze()
+            self._unfrozen = 0
+        self._swap(compiled, gone, store_id)
         self._save()
 
     def corrupt(self, route: str, problem: str) -> None:
@@ -83,6 +113,13 @@ class HeldFlags:
             self._row.tally("pointsman_flag_problems", route=route).n += 1
             self._log.error("flag %s cannot be read, its last good one stays: %s", route, problem)
             self._corrupt[route] = problem
+
+    def behind(self, routes: Mapping[str, int]) -> None:
+        """The store has lost revisions that route here; they stay until it has later ones."""
+        for route, revision in routes.items():
+            if self._behind.get(route) != revision:
+                self._log.error("the store has lost revision %d of %s, which stays here", revision, route)
+                self._behind[route] = revision
 
     def wiped(self) -> None:
         """The store is empty though flags route here; they stay."""
@@ -102,65 +139,115 @@ class HeldFlags:
         self.up = reachable
         self.asked.set()
         if reachable and self._gate.snapshot is None:
-            self._swap(Snapshot({}, ""))  # a store without flags is an answer too
+            self._swap({}, (), "")  # a store without flags is an answer too
 
-    def state(self) -> dict[str, Any]:
-        """On what this worker stands."""
+    def look_at_file(self) -> None:
+        """Do what the override file says, if it says something else than before."""
+        before, problem = self.file.override, self.file.problem
+        changed = self.file.look()
+        if self.file.problem and self.file.problem != problem:
+            self._log.error("override: %s; what it said before stays", self.file.problem)
+        if not changed:
+            return
+        self._log.warning("override: %s", self.file.override or "none any more")
+        names = (before.routes if before else set()) | (
+            self.file.override.routes if self.file.override else set()
+        )
+        routes = self._gate.snapshot.routes if self._gate.snapshot else {}
+        stored = {
+            name: self._overridden.get(name, routes[name].flag) for name in sorted(names) if name in routes
+        }
+        if stored:
+            self._swap(self._compile(stored), (), self.store_id)
+
+    def summary(self) -> dict[str, Any]:
+        """On what this worker stands, in a size that does not grow with the routes."""
+        names = islice(reversed(self._tokens), SHOWN) if len(self._tokens) > SHOWN else self._tokens
         return {
-            "ready": self._gate.snapshot is not None,
             "store": "wiped" if self.is_wiped else "up" if self.up else "away",
-            "revisions": dict(self.revisions()),
+            "routes": len(self._tokens),
+            "revisions": {name: self._tokens[name].revision for name in names},
             "corrupt": self._corrupt,
+            "behind": self._behind,
+            "override": self._override(),
         }
 
-    def _compile(self, flags: Iterable[Flag]) -> dict[str, CompiledRoute]:
+    def state(self) -> dict[str, Any]:
+        """On what this worker stands, whole."""
+        ready = self._gate.snapshot is not None
+        return {"ready": ready, **self.summary(), "revisions": self.revisions()}
+
+    def _override(self) -> dict[str, Any] | None:
+        override, problem = self.file.override, self.file.problem
+        if override is None and not problem:
+            return None
+        routes = self._gate.snapshot.routes if self._gate.snapshot else {}
+        flags = {name: route.flag for name, route in routes.items()} | self._overridden if override else {}
+        problems = ([problem] if problem else []) + (override.problems(flags) if override else [])
+        return {**(override.document() if override else {}), "problems": problems}
+
+    def _compile(self, flags: Mapping[str, Flag]) -> dict[str, CompiledRoute]:
+        """Flags as the store has them, ready as this host routes by them."""
         compiled = {}
-        for flag in flags:
+        override = self.file.override
+        for name, flag in flags.items():
+            here = override.applied(flag) if override is not None else flag
             try:
-                compiled[flag.route] = self._compiler.compile(flag)
+                compiled[name] = self._compiler.compile(here)
             except SpecError as problem:
-                self.corrupt(flag.route, str(problem))
-            else:
-                self._corrupt.pop(flag.route, None)
+                self.corrupt(name, str(problem))
+                continue
+            self._corrupt.pop(name, None)
+            self._overridden.pop(name, None)
+            if here != flag:
+                self._overridden[name] = flag
         return compiled
 
-    def _swap(self, snapshot: Snapshot) -> None:
-        self._gate.snapshot = snapshot
-        self.store_id = snapshot.store_id
-        self._compiler.keep(arm for _, arm in self.arms())
-        self._swapped(snapshot)
+    def _swap(self, compiled: Mapping[str, CompiledRoute], gone: Iterable[str], store_id: str) -> None:
+        before = self._gate.snapshot or Snapshot({}, "")
+        old = [before.routes[name] for name in (*compiled, *gone) if name in before.routes]
+        self._gate.snapshot = before.changed(compiled, gone, store_id)
+        self.store_id = store_id
+        self._compiler.swapped(compiled.values(), old)
+        self._swapped(self._gate.snapshot)
 
     def load(self) -> None:
-        """Begin with the flags kept on disk, if there are any."""
+        """Begin with the flags kept on disk, if there are any, and with what is overridden here."""
+        self.file.look()
         kept = disk.load(self._data_dir)
         if kept is None:
             return
-        store_id, flags, problems = kept
-        for problem in problems:
+        for problem in kept.problems:
             self._log.error("kept flags: %s", problem)
-        if flags:
-            self._swap(Snapshot(self._compile(flags), store_id))
+        if kept.flags:
+            compiled = self._compile({name: flag for name, (flag, _) in kept.flags.items()})
+            self._tokens = {name: kept.flags[name][1] for name in compiled}
+            self._swap(compiled, (), kept.store_id)
 
     def _save(self) -> None:
-        """Keep the flags of now; one write at a time, the latest last."""
+        """Keep what changed; one write at a time, what comes meanwhile with the next."""
         if self._saving is not None and not self._saving.done():
-            self._stale = True
             return
-        snapshot = self._gate.snapshot
-        if snapshot is not None:
-            self._stale = False
-            flags = [route.flag for route in snapshot.routes.values()]
+        if self._changed or self._gone:
+            changed, gone = self._changed, self._gone
+            self._changed, self._gone = {}, set()
             loop = asyncio.get_running_loop()
-            self._saving = loop.run_in_executor(None, self._write, snapshot.store_id, flags)
-            self._saving.add_done_callback(lambda _: self._save() if self._stale else None)
+            self._saving = loop.run_in_executor(None, self._write, self.store_id, changed, gone)
+            self._saving.add_done_callback(lambda _: self._save())
 
-    def _write(self, store_id: str, flags: list[Flag]) -> None:
+    def _write(self, store_id: str, changed: Mapping[str, bytes], gone: Iterable[str]) -> None:
         try:
-            disk.save(self._data_dir, store_id, flags)
+            self._journal.keep(store_id, changed, gone, self._everything)
         except OSError as problem:
             self._log.error("flags could not be kept on disk: %s", problem)
 
+    def _everything(self) -> Iterable[bytes]:
+        """All flags as the store has them; a change that comes meanwhile is written once more after it."""
+        routes = self._gate.snapshot.routes if self._gate.snapshot else {}
+        return (self._overridden.get(name, route.flag).encode() for name, route in routes.items())
+
     async def saved(self) -> None:
-        """Wait for the write that is under way."""
-        if self._saving is not None:
+        """Wait for the write that is under way, and let another worker do the next."""
+        while self._saving is not None and not self._saving.done():
             await self._saving
+        self._journal.close()

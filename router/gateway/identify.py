@@ -18,7 +18,10 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from router.flag import UnitSource
+from router.gateway.pointer import parts_of, value_at
 from router.gateway.tokens import Verifier
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Reader = Callable[["HeadLike", int], "bytes | None"]
 JsonReader = Callable[[bytes], "bytes | None"]
@@ -75,7 +78,7 @@ class Identifier:
             if not from_body:
                 unit = read(head, request)
             elif body is None:
-                if _may_hold(head, limit):
+                if may_hold(head, limit):
                     return NEEDS_BODY
                 continue
             else:
@@ -85,7 +88,7 @@ class Identifier:
         return None
 
 
-def _may_hold(head: HeadLike, limit: int) -> bool:
+def may_hold(head: HeadLike, limit: int) -> bool:
     """Whether there is a body that could be held and read."""
     encoding = head.lower.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() != b"identity":
@@ -110,7 +113,8 @@ def _header(name: bytes) -> Reader:
     return lambda head, _: head.lower.get(wanted)
 
 
-def _cookie(name: bytes) -> Reader:
+def cookie_reader(name: bytes) -> Reader:
+    """A function from a head to the value of a cookie."""
     prefix = name + b"="
 
     def read(head: HeadLike, _: int) -> bytes | None:
@@ -158,7 +162,7 @@ def _request(_: bytes) -> Reader:
 # One row per place of a unit that is not in the body.
 READERS: Mapping[str, Callable[[bytes], Reader]] = {
     "header": _header,
-    "cookie": _cookie,
+    "cookie": cookie_reader,
     "query": _query,
     "path": _path,
     "request": _request,
@@ -167,21 +171,22 @@ READERS: Mapping[str, Callable[[bytes], Reader]] = {
 
 def json_reader(pointer: str) -> JsonReader:
     """A function from a JSON body to the unit at the pointer (RFC 6901)."""
-    tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
-    if any(token.isdigit() for token in tokens):
-        return _walker(tokens)  # may be an array's index: only the value itself can tell
+    parts = parts_of(pointer)
+    if any(part.isdigit() for part in parts):  # may be an array's index: only the value itself can tell
+        find = json_value(pointer)
+        return lambda body: _as_unit(find(body))
     wanted: Any = str | int | None
-    for depth, token in enumerate(reversed(tokens)):
-        struct = msgspec.defstruct(f"Body{depth}", [("value", wanted, None)], rename={"value": token})
-        wanted = struct if depth == len(tokens) - 1 else struct | None
+    for depth, part in enumerate(reversed(parts)):
+        struct = msgspec.defstruct(f"Body{depth}", [("value", wanted, None)], rename={"value": part})
+        wanted = struct if depth == len(parts) - 1 else struct | None
     decoder = msgspec.json.Decoder(wanted)
 
     def read(body: bytes) -> bytes | None:
         try:
             found: Any = decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return None
-        for _ in tokens:
+        for _ in parts:
             if found is None:
                 return None
             found = found.value
@@ -190,30 +195,17 @@ def json_reader(pointer: str) -> JsonReader:
     return read
 
 
-def _walker(tokens: list[str]) -> JsonReader:
-    decoder = msgspec.json.Decoder()
+def json_value(pointer: str) -> Callable[[bytes], Any]:
+    """A function from a JSON body to whatever stands at the pointer; None when nothing does."""
+    decoder, parts = msgspec.json.Decoder(), parts_of(pointer)
 
-    def read(body: bytes) -> bytes | None:
+    def find(body: bytes) -> Any:
         try:
-            found = decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+            return value_at(decoder.decode(body), parts)
+        except UNREADABLE:
             return None
-        for token in tokens:
-            if isinstance(found, dict):
-                found = found.get(token)
-            elif isinstance(found, list) and _index(token) < len(found):
-                found = found[_index(token)]
-            else:
-                return None
-        return _as_unit(found)
 
-    return read
-
-
-def _index(text: str) -> int:
-    """An array index as RFC 6901 writes it; one beyond every array for any other text."""
-    plain = text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
-    return int(text) if plain and len(text) < 10 else 1 << 62
+    return find
 
 
 def _as_unit(value: object) -> bytes | None:

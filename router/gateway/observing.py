@@ -8,11 +8,12 @@ Never here: a look into a compressed answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from router.gateway.pointer import parts_of, value_at
 from router.gateway.shape import Field
 from router.protocols import Protocol
 from router.serving import Price
@@ -118,7 +119,7 @@ class Observer:
     def _find(self) -> None:
         """The route's outcomes: numbers, and yes or no as 1 or 0."""
         for metric, pointer in self.pointers:
-            value = at(self.document, pointer)
+            value = value_at(self.document, parts_of(pointer))
             if isinstance(value, int | float):
                 self.found[metric] = float(value)
 
@@ -145,27 +146,15 @@ class Observer:
                 value: object = self._fields.get(name.encode())
                 value = value.decode("latin-1") if isinstance(value, bytes) else None
             else:
-                value = at(document, name)
+                value = value_at(document, parts_of(name))
             if isinstance(value, str | int) and value != "":
                 self.identity = str(value)[:200]
                 return
 
 
-def at(document: object, pointer: str) -> Any:
-    """The value at a JSON pointer (RFC 6901); None when there is none."""
-    for token in pointer.split("/")[1:]:
-        name = token.replace("~1", "/").replace("~0", "~")
-        if isinstance(document, Mapping):
-            document = document.get(name)
-        elif isinstance(document, list) and name.isdigit() and int(name) < len(document):
-            document = document[int(name)]
-        else:
-            return None
-    return document
-
-
 def _first(document: object, pointers: Iterable[str]) -> Any:
-    return next((value for pointer in pointers if (value := at(document, pointer)) is not None), None)
+    found = (value_at(document, parts_of(pointer)) for pointer in pointers)
+    return next((value for value in found if value is not None), None)
 
 
 def _count(document: object, pointers: Iterable[str], before: int | None) -> int | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from router.address import Address
 from router.flag import Arm
@@ -71,14 +71,16 @@ class Probes:
         self._changed = changed
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def watch(self, urls: Iterable[str]) -> None:
-        """These are the arms' upstreams now."""
-        addresses = {address_of(url) for url in urls}
-        for address in addresses - set(self._tasks):
+    def watch(self, address: str) -> None:
+        """An arm's server is in use from now on."""
+        if address not in self._tasks:
             self._tasks[address] = asyncio.get_running_loop().create_task(self._follow(address))
-        for address in set(self._tasks) - addresses:
-            self._tasks.pop(address).cancel()
-            self.ready.pop(address, None)
+
+    def forget(self, address: str) -> None:
+        """No arm is on that server any more."""
+        if task := self._tasks.pop(address, None):
+            task.cancel()
+        self.ready.pop(address, None)
 
     def of_arm(self, arm: Arm) -> bool:
         """Whether every server of an arm was ready when last asked."""
@@ -98,4 +100,5 @@ class Probes:
 
     def stop(self) -> None:
         """Ask no more."""
-        self.watch(())
+        for address in list(self._tasks):
+            self.forget(address)

@@ -14,18 +14,20 @@ from collections.abc import Callable
 from secrets import token_hex
 from time import monotonic
 
-from router.assignment import Reason
+from router.assignment import Assignment
 from router.decision_id import Signer
-from router.events import SLOW, key_digest, to_fixed
+from router.events import EXPOSURE, SLOW, key_digest, pack_where, to_fixed
+from router.forcing import Forcing
 from router.gateway import deciding
 from router.gateway.arm import ArmRoute
-from router.gateway.assigned import Assigned
+from router.gateway.asked import ForcedArms, RequestFacts
 from router.gateway.counters import Row
 from router.gateway.facts import facts, measured, observed, timed
 from router.gateway.head import Head
 from router.gateway.identify import NEEDS_BODY
 from router.gateway.pages import PATHS
-from router.gateway.recorder import Recorder, RunBuffer
+from router.gateway.recorder import Recorder
+from router.gateway.running import Running
 from router.gateway.snapshot import CompiledRoute, RoutedHead, Snapshot
 from router.gateway.ticket import Refusal, Ticket
 
@@ -53,6 +55,7 @@ class Gate:
         digest: Callable[[bytes], int],
         row: Row,
         *,
+        forcing: Forcing,
         hold_limit: int,
         clock: Callable[[], int],
     ) -> None:
@@ -61,6 +64,7 @@ class Gate:
         self._recorder = recorder
         self._signer = signer
         self._digest = digest
+        self._forced = ForcedArms(forcing, row, clock)
         self._hold_limit = hold_limit
         self._clock = clock
         # The high half tells workers apart, the low half counts: no two requests share a number.
@@ -111,26 +115,50 @@ class Gate:
         ticket.route = route
         ticket.first_byte_ms = route.first_byte_ms
         ticket.total_ms = route.total_ms
-        ticket.retries = route.flag.retries
-        if route.experiment is None:
-            ticket.reason = Reason.NO_EXPERIMENT if route.flag.enabled else Reason.DISABLED
-            route.reasons[ticket.reason].n += 1
-            ticket.arm = route.default
-            route.default.standing.budget.requests += 1
-            _serve_by(ticket, route, route.default, head)
+        fixed = route.compiled.fixed
+        force = self._forced.arm(route, head)
+        if fixed is not None and force is None:
+            ticket.reason = fixed.reason
+            route.reasons[fixed.reason].n += 1
+            ticket.running = route.first
+            self._send(ticket, route, route.default, head)
             return ticket
         self._request += 1
         ticket.request = self._request
-        unit = route.identify.find(head, body, ticket.request, self._hold_limit)
-        if unit is NEEDS_BODY:
-            ticket.needs_body = self._hold_limit
-            return ticket
-        if unit is None and route.identify.on_missing != "control":
-            unit = self._absent(ticket, route)
-            if ticket.refusal is not None:
-                return ticket
-        self._assign(ticket, route, unit, head)
+        self._assign(ticket, route, snapshot, head, body, force)
         return ticket
+
+    def _assign(
+        self,
+        ticket: Ticket,
+        route: CompiledRoute,
+        snapshot: Snapshot,
+        head: RoutedHead,
+        body: bytes | None,
+        force: str | None,
+    ) -> None:
+        """Unit, then assignment; asks for the body if one of them stands in it."""
+        compiled, limit = route.compiled, self._hold_limit
+        unit: bytes | None = None
+        if compiled.needs_unit:
+            found = route.identify.find(head, body, ticket.request, limit)
+            if found is NEEDS_BODY:
+                ticket.needs_body = limit
+                return
+            unit = found
+            if unit is None and route.first is not None and route.identify.on_missing != "control":
+                unit = self._absent(ticket, route)
+                if ticket.refusal is not None:
+                    return
+        if compiled.needs_facts or force is not None:
+            asked = RequestFacts(route, snapshot.routes, head, body, ticket.request, limit, force=force)
+            assignment = compiled.assign(unit, asked)
+            if asked.needs_body:
+                ticket.needs_body = limit
+                return
+        else:
+            assignment = compiled.assign(unit)
+        self._assigned(ticket, route, unit, head, assignment)
 
     def _absent(self, ticket: Ticket, route: CompiledRoute) -> bytes | None:
         """A request without a unit on a route that does not serve it by control."""
@@ -143,43 +171,53 @@ class Gate:
         ticket.answer_headers = cookie.encode()
         return minted.encode()
 
-    def _assign(self, ticket: Ticket, route: CompiledRoute, unit: bytes | None, head: RoutedHead) -> None:
-        number, bucket = route.find(unit)
-        assigned = route.assigned[number]
-        assigned.tally.n += 1
-        ticket.arm = arm = assigned.arm
-        ticket.reason = assigned.reason
-        ticket.arm_index = assigned.index
+    def _assigned(
+        self,
+        ticket: Ticket,
+        route: CompiledRoute,
+        unit: bytes | None,
+        head: RoutedHead,
+        assignment: Assignment,
+    ) -> None:
+        ticket.reason = assignment.reason
+        route.reasons[assignment.reason].n += 1
+        arm = route.arms[assignment.arm]
+        index = assignment.arm_index
+        enrolled = index >= 0
+        # A request that no run was asked about carries an id of the first, as not analysed.
+        running = route.running[assignment.run] if assignment.run is not None else route.first
+        ticket.running = running
         ticket.time = now = self._clock()
-        if unit is not None and (assigned.enrolled or arm.headers):
+        shown = running.headers[arm.name] if running is not None else b""
+        if unit is not None and (enrolled or shown):
             ticket.unit = self._digest(unit)
-        if bucket is not None and assigned.enrolled:
-            self._expose(ticket, route, assigned.where | bucket, head)
-        if arm.headers:
-            sign = assigned.sign or self._signing(route, assigned)
-            ticket.answer_headers += arm.headers + sign(ticket.unit, now, ticket.request) + b"\r\n"
+        revision = route.flag.revision
+        if enrolled and assignment.run is not None and running is not None:
+            ticket.arm_index = index
+            buffer = ticket.buffer = self._recorder.buffer(assignment.run, running.epoch)
+            buffer.in_flight += 1
+            where = pack_where(assignment.bucket or 0, index, EXPOSURE)
+            place = self._recorder.exposed(buffer, revision, ticket.unit, now, where, index > 0)
+            ticket.place = place
+            if running.traits is not None and place is not None:
+                place[0].requests.describe(place[1], *running.traits.read(head))
+        if shown and running is not None:
+            sign = running.signing.get(index) or self._signing(running, revision, index)
+            ticket.answer_headers += shown + sign(ticket.unit, now, ticket.request) + b"\r\n"
+        self._send(ticket, route, arm, head)
+
+    @staticmethod
+    def _send(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedHead) -> None:
+        ticket.arm = arm
+        ticket.reader = route.reader
+        ticket.retries = route.flag.retries
         arm.standing.budget.requests += 1
         _serve_by(ticket, route, arm, head)
 
-    def _expose(self, ticket: Ticket, route: CompiledRoute, where: int, head: RoutedHead) -> None:
-        """Write down that the unit was assigned its arm."""
-        buffer = ticket.buffer = route.buffer or self._buffer(route)
-        buffer.in_flight += 1
-        ticket.place = place = self._recorder.exposed(
-            buffer, route.revision, ticket.unit, ticket.time, where, ticket.arm_index > 0
-        )
-        if route.attributes is not None and place is not None:
-            place[0].requests.describe(place[1], *route.attributes.read(head))
-
-    def _buffer(self, route: CompiledRoute) -> RunBuffer:
-        """The buffer of the route's run, which it keeps from here on."""
-        buffer = route.buffer = self._recorder.buffer(route.run.decode(), route.epoch)
-        return buffer
-
-    def _signing(self, route: CompiledRoute, assigned: Assigned) -> Callable[[int, int, int], bytes]:
-        """What signs for this assignment from here on."""
-        sign = assigned.sign = self._signer.prepared(
-            route.run, route.epoch, route.revision, assigned.index, assigned.enrolled
+    def _signing(self, running: Running, revision: int, index: int) -> Callable[[int, int, int], bytes]:
+        """What signs for this arm of a run from here on; -1 is a request that is not analysed."""
+        sign = running.signing[index] = self._signer.prepared(
+            running.run, running.epoch, revision, index, index >= 0
         )
         return sign
 
@@ -214,7 +252,7 @@ class Gate:
         ticket.asked_model = ""
         arm.fallbacks.n += 1
         _serve_by(ticket, route, route.default, head)
-        if route.flag.expose == "all" and arm.headers:
+        if route.flag.expose == "all" and ticket.running is not None:
             attempts = ", ".join(ticket.attempts or (f"{arm.name}={outcome}",))
             line = f"Pointsman-Served: {route.default.name}\r\nPointsman-Attempts: {attempts}\r\n"
             ticket.answer_headers += line.encode()
@@ -225,8 +263,9 @@ class Gate:
         arm, route = ticket.arm, ticket.route
         if arm is None or route is None:
             return
+        running = ticket.running
         found = facts(ticket, arm, status, outcome)
-        slow = route.slow_us is not None and latency_us > route.slow_us
+        slow = running is not None and running.slow_us is not None and latency_us > running.slow_us
         if slow:
             found |= SLOW
             arm.slow.n += 1
@@ -234,21 +273,21 @@ class Gate:
         if ticket.observed is not None and ticket.served is not None:
             observed(ticket.served, ticket.observed)
         buffer = ticket.buffer
-        if buffer is None:
+        if buffer is None or running is None:
             return
         buffer.in_flight -= 1
         # Of a request that its client gave up nothing is known but that it was slow already.
         if ticket.place is not None and (slow or outcome != "client_abort"):
             now = ticket.time + latency_us // 1000
             self._recorder.ended(buffer, ticket.place, found, latency_us, now, ticket.arm_index > 0)
-        if route.measures and outcome == "ok" and not ticket.failed:
+        if running.measures and outcome == "ok" and not ticket.failed:
             for name, value in measured(ticket):
-                if name in route.measures:
+                if name in running.measures:
                     self._write_down(ticket, name, to_fixed(value))
 
     def noted(self, ticket: Ticket, metric: str, value: float) -> None:
         """Something was measured about a request, perhaps after its end; written down where the experiment lists it."""
-        if ticket.route is not None and metric in ticket.route.measures:
+        if ticket.running is not None and metric in ticket.running.measures:
             self._write_down(ticket, metric, to_fixed(value))
 
     def reported(self, ticket: Ticket, value: bytes) -> None:

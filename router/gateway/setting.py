@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import msgspec
 from router.errors import Problem, SpecError
 from router.flag import Arm, ArmSet, Flag
 from router.gateway.head import Head
-from router.gateway.observing import BINARY_LENGTH, at
+from router.gateway.observing import BINARY_LENGTH
+from router.gateway.pointer import index_of, parts_of, value_at
 from router.protocols import ROWS as PROTOCOLS
 from router.serving import Serving
 
@@ -44,7 +46,9 @@ class Edit:
     ) -> None:
         fields = [(name, resolved(value, f"{place}.headers.{name}")) for name, value in wanted.headers]
         self.lines = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in fields)
-        self._values = [(_tokens(pointer), _filled(value, f"{place}.json")) for pointer, value in wanted.json]
+        self._values = [
+            (parts_of(pointer), _filled(value, f"{place}.json")) for pointer, value in wanted.json
+        ]
         self.changes_body = bool(self._values)
         names = frozenset(name.lower().encode() for name, _ in fields)
         self.drops = names | (OF_THE_BODY | {BINARY_LENGTH} if self.changes_body else frozenset())
@@ -70,7 +74,7 @@ class Edit:
         if kind != "json":
             return ""
         try:
-            found = at(msgspec.json.decode(body), name)
+            found = value_at(msgspec.json.decode(body), parts_of(name))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return ""
         return found if isinstance(found, str) else ""
@@ -96,8 +100,8 @@ class Edit:
             return text
         if not isinstance(document, dict):
             return text
-        for tokens, value in self._values:
-            _put(document, tokens, value)
+        for parts, value in self._values:
+            _put(document, parts, value)
         return msgspec.json.encode(document)
 
 
@@ -120,24 +124,15 @@ def _replaced(model: tuple[str, ...], wanted: ArmSet) -> str:
     return ""
 
 
-def _tokens(pointer: str) -> list[str]:
-    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
-
-
-def _put(place: Any, tokens: list[str], value: object) -> None:
+def _put(place: Any, parts: Sequence[str], value: object) -> None:
     """Set a value; objects on the way are made, elements of arrays must be there."""
-    *way, last = tokens
-    for token in way:
-        if isinstance(place, dict):
-            place = place.setdefault(token, {})
-        elif isinstance(place, list) and token.isdigit() and int(token) < len(place):
-            place = place[int(token)]
-        else:
-            return
+    *way, last = parts
+    for part in way:
+        place = place.setdefault(part, {}) if isinstance(place, dict) else value_at(place, (part,))
     if isinstance(place, dict):
         place[last] = value
-    elif isinstance(place, list) and last.isdigit() and int(last) < len(place):
-        place[int(last)] = value
+    elif isinstance(place, list) and index_of(last) < len(place):
+        place[index_of(last)] = value
 
 
 def _filled(value: Any, at: str) -> Any:

@@ -8,6 +8,7 @@ from router.assignment import Reason
 from router.gateway.answer_reader import AnswerReader
 from router.gateway.arm import ArmRoute
 from router.gateway.recorder import Block, RunBuffer
+from router.gateway.running import Running
 from router.gateway.setting import Edit
 from router.gateway.snapshot import CompiledRoute
 
@@ -22,6 +23,7 @@ class Ticket:
         head: of the request, where an access log is kept; ``span`` likewise where spans are.
         served: the one that is asked now.
         reply: fields and body of an answer of our own, for a request that goes nowhere.
+        running: the run it was asked about, else the first of the route; None without one.
         failed: how the assigned arm failed before another one was asked; empty when none was.
         asked_model: the model's name in the request, where an arm has set another and the client is to read its own.
         attempts: arm and outcome of each attempt that gave no answer; None when the first one did.
@@ -47,6 +49,7 @@ class Ticket:
     answer_octets: int = 0
     observed: Any = None
     route: CompiledRoute | None = None
+    running: Running | None = None
     arm: ArmRoute | None = None
     served: ArmRoute | None = None
     failed: str = ""

@@ -6,8 +6,9 @@ entry and the notice, or nothing at all. Two writers never overwrite each other:
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -17,8 +18,15 @@ import redis
 from router.errors import Problem, SpecError, StaleRevision
 from router.flag import Flag
 from router.store.connect import reachable
+from router.store.differences import flag_difference, run_difference
 from router.store.keys import Keys
 from router.store.scripts import Script
+
+REVISIONS_KEPT = 50
+PAGE = 500  # flags that are read at once
+LIFTED = (
+    "the store had lost later revisions that gateways route by: what it holds was written anew above them"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,7 @@ class Change:
         files: route or experiment name to the text as applied.
         token: the controller's fencing token; None for people.
         superseded: the run that ``run`` takes the place of, its version one above the expected one too.
+        after: the expected revision; None is the one before the flag's.
     """
 
     audit: Mapping[str, Any]
@@ -48,6 +57,25 @@ class Change:
     files: Mapping[str, str] = field(default_factory=dict)
     token: int | None = None
     superseded: Ended | None = None
+    after: int | None = None
+
+    @property
+    def expected(self) -> int:
+        """The revision that the flag must still be at."""
+        if self.after is not None or self.flag is None:
+            return self.after or 0
+        return self.flag.revision - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A page of changes: the flags, those that cannot be read, the position after it, whose store, and its latest."""
+
+    changed: dict[str, Flag]
+    corrupt: dict[str, str]
+    position: int
+    store_id: str
+    latest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +107,51 @@ class FlagStore:
             flags, runs, latest, files = (_text_keys(row) for row in pipe.execute())
         parsed, corrupt = parse_flags(flags)
         states, broken = _documents(runs)
-        return Live(
-            parsed,
-            states,
-            {name: text.decode() for name, text in latest.items()},
-            {name: text.decode() for name, text in files.items()},
-            corrupt | {f"run {name}": problem for name, problem in broken.items()},
-        )
+        corrupt |= {f"run {name}": problem for name, problem in broken.items()}
+        names, texts = ({name: text.decode() for name, text in row.items()} for row in (latest, files))
+        return Live(parsed, states, names, texts, corrupt)
 
     def flag(self, route: str) -> Flag | None:
         """The flag of a route."""
         with reachable("flag"):
             text = cast("bytes | None", self._client.hget(self._keys.flags, route))
         return Flag.parse(text) if text is not None else None
+
+    def file(self, key: str) -> str:
+        """A document as last applied; empty when none was."""
+        with reachable("file"):
+            text = cast("bytes | None", self._client.hget(self._keys.files, key))
+        return text.decode() if text is not None else ""
+
+    def moved(self, position: int) -> Moved:
+        """The flags that changed after a position, oldest change first; from 0 on it is all of them."""
+        with reachable("moved"):
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hmget(self._keys.meta, "store_id", "changes")
+            pipe.zrangebyscore(self._keys.changes, f"({position}", "+inf", 0, PAGE, withscores=True)
+            (identity, head), rows = pipe.execute()
+            names = [name for name, _ in rows]
+            texts: Any = self._client.hmget(self._keys.flags, names) if names else []
+        found = {name.decode(): text or b"" for name, text in zip(names, texts, strict=True)}
+        changed, corrupt = parse_flags(found)
+        where = int(rows[-1][1]) if rows else position
+        return Moved(changed, corrupt, where, (identity or b"").decode(), int(head or 0))
+
+    def latest(self) -> int:
+        """The number of the latest change of a flag."""
+        with reachable("latest"):
+            return int(cast("bytes | None", self._client.hget(self._keys.meta, "changes")) or 0)
+
+    def revisions(self, route: str) -> dict[int, Flag]:
+        """The last revisions of a route, by number; one that cannot be read is left out."""
+        latest = self.flag(route)
+        if latest is None:
+            return {}
+        numbers = [n for n in range(latest.revision - REVISIONS_KEPT + 1, latest.revision + 1) if n > 0]
+        with reachable("revisions"):
+            texts: Any = self._client.hmget(self._keys.kept, [f"{route} {n}" for n in numbers])
+        found = {str(n): text for n, text in zip(numbers, texts, strict=True) if text is not None}
+        return {int(n): flag for n, flag in parse_flags(found)[0].items()}
 
     def runs(self) -> dict[str, dict[str, Any]]:
         """All run states by run; one that cannot be read is left out, as ``live`` names it."""
@@ -124,27 +184,27 @@ class FlagStore:
             Fenced: a newer leader has taken over.
             StoreUnavailable: Redis does not answer; the change may or may not have been written.
         """
-        keys, flag, run, ended = self._keys, change.flag, change.run, change.superseded
-        audit = dict(change.audit)
-        if audit and flag is not None:
-            audit["flag"] = flag.document()  # whoever writes: every revision can be read back and compared
-        arguments: list[Any] = [
-            flag.route if flag else "",
-            flag.revision - 1 if flag else 0,
-            flag.encode() if flag else "",
-            run["run"] if run else "",
-            run["version"] - 1 if run else 0,
-            msgspec.json.encode(run) if run else "",
-            run["experiment"] if run else "",
-            "" if change.token is None else str(change.token),
-            msgspec.json.encode(audit) if audit else "",
-            keys.notice,
-            secrets.token_hex(8),
-            *_arguments_of(ended),
-        ]
-        for name, text in change.files.items():
-            arguments += [name, text]
-        tables = [
+        flag, run, ended = change.flag, change.run, change.superseded
+        answer = self._put(self._tables(), self._arguments(change))
+        if answer[0] == b"STALE" and flag is not None:
+            raise StaleRevision(
+                f"flag {flag.route}", change.expected, int(answer[1]), flag_difference(answer[2], flag)
+            )
+        if answer[0] == b"AHEAD" and flag is not None:
+            lifted = self._lift(flag.route, int(answer[1]), change.audit.get("time"), change.token)
+            raise StaleRevision(f"flag {flag.route}", change.expected, lifted, LIFTED)
+        if answer[0] == b"MOVED":
+            moved = next(
+                one for one in (run, ended and ended.run) if one and one["run"] == answer[3].decode()
+            )
+            raise StaleRevision(
+                f"run {moved['run']}", moved["version"] - 1, int(answer[1]), run_difference(answer[2], moved)
+            )
+
+    def _tables(self) -> list[str]:
+        """The keys of put.lua, in its order."""
+        keys = self._keys
+        routing = [
             keys.flags,
             keys.revisions,
             keys.runs,
@@ -152,20 +212,53 @@ class FlagStore:
             keys.files,
             keys.audit,
             keys.token,
-            keys.meta,
         ]
-        answer = self._put(tables, arguments)
-        if answer[0] == b"STALE" and flag is not None:
-            raise StaleRevision(
-                f"flag {flag.route}", flag.revision - 1, int(answer[1]), _flag_difference(answer[2], flag)
-            )
-        if answer[0] == b"MOVED":
-            moved = next(
-                one for one in (run, ended and ended.run) if one and one["run"] == answer[3].decode()
-            )
-            raise StaleRevision(
-                f"run {moved['run']}", moved["version"] - 1, int(answer[1]), _run_difference(answer[2], moved)
-            )
+        return [*routing, keys.meta, keys.kept, keys.changes, keys.ahead]
+
+    def _arguments(self, change: Change) -> list[Any]:
+        """The arguments of put.lua, in its order."""
+        flag, run = change.flag, change.run
+        arguments: list[Any] = [
+            flag.route if flag else "",
+            change.expected,
+            flag.encode() if flag else "",
+            run["run"] if run else "",
+            run["version"] - 1 if run else 0,
+            msgspec.json.encode(run) if run else "",
+            run["experiment"] if run else "",
+            "" if change.token is None else str(change.token),
+            msgspec.json.encode(change.audit) if change.audit else "",
+            self._keys.notice,
+            secrets.token_hex(8),
+            REVISIONS_KEPT,
+            flag.revision if flag else 0,
+            *_arguments_of(change.superseded),
+        ]
+        return [*arguments, *(part for file in change.files.items() for part in file)]
+
+    def lift(self, now: int, token: int | None) -> list[str]:
+        """Write anew, above it, what gateways know by a later revision than this store remembers; the routes."""
+        with reachable("ahead"):
+            rows = _text_keys(self._client.hgetall(self._keys.ahead))
+        lifted = []
+        for route, revision in rows.items():
+            with contextlib.suppress(StaleRevision):  # somebody was faster
+                if self._lift(route, int(revision), now, token):
+                    lifted.append(route)
+        return lifted
+
+    def _lift(self, route: str, lost: int, now: int | None, token: int | None) -> int:
+        """The stored flag under a revision above a lost one; gateways never go back."""
+        flag = self.flag(route)
+        if flag is None:
+            with reachable("ahead"):
+                self._client.hdel(self._keys.ahead, route)
+            return 0
+        new = flag.with_revision(max(flag.revision, lost) + 1)
+        audit = {"time": now, "actor": "store", "action": "lift", "reason": LIFTED, "route": route, "run": None,
+                 "revision": new.revision, "old": flag.document(), "new": new.document()}  # fmt: skip
+        self.commit(Change(audit, new, token=token, after=flag.revision))
+        return new.revision
 
     def audit(
         self, count: int = 200, *, run: str | None = None, route: str | None = None
@@ -229,32 +322,3 @@ def _documents(texts: Mapping[str, bytes]) -> tuple[dict[str, dict[str, Any]], d
 
 def _text_keys(rows: Any) -> dict[str, bytes]:
     return {name.decode(): value for name, value in rows.items()}
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterable[str]:
-    """What differs between two documents, a line each."""
-    for name in sorted({*old, *new}):
-        before, after = old.get(name), new.get(name)
-        if before == after:
-            continue
-        if isinstance(before, dict) and isinstance(after, dict):
-            yield from differences(before, after, f"{path}{name}.")
-        else:
-            yield f"{path}{name}: {before!r} -> {after!r}"
-
-
-def _flag_difference(found: bytes, wanted: Flag) -> str:
-    if not found:
-        return "the flag does not exist"
-    return "\n".join(differences(msgspec.json.decode(found), wanted.document()))
-
-
-SHOWN_OF_RUN = ("state", "reason", "step", "paused", "attempt", "version")
-
-
-def _run_difference(found: bytes, wanted: Mapping[str, Any]) -> str:
-    if not found:
-        return "the run does not exist"
-    stored = msgspec.json.decode(found)
-    old = {name: stored.get(name) for name in SHOWN_OF_RUN}
-    return "\n".join(differences(old, {name: wanted.get(name) for name in SHOWN_OF_RUN}))

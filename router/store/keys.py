@@ -2,9 +2,12 @@
 
 | key | type | holds | written by |
 |---|---|---|---|
-| {flags}:meta | hash | store_id: tells a wiped or another store | put.lua |
+| {flags}:meta | hash | store_id: tells a wiped or another store; changes: their number so far | put.lua |
 | {flags}:flags | hash | route -> flag | put.lua |
-| {flags}:revisions | hash | route -> revision; what gateways poll | put.lua |
+| {flags}:revisions | hash | route -> revision:digest of its flag | put.lua |
+| {flags}:changes | sorted set | route by the number of its latest change; what gateways poll | put.lua |
+| {flags}:ahead | hash | route -> a revision that a gateway routes by and this store has lost | gateways, put.lua |
+| {flags}:kept | hash | route and revision -> the flag as it was; the last 50 of each route | put.lua |
 | {flags}:runs | hash | run -> run state | put.lua |
 | {flags}:experiments | hash | experiment -> its latest run | put.lua |
 | {flags}:files | hash | route or experiment -> the file as last applied | put.lua |
@@ -50,6 +53,9 @@ class Keys:
         self.meta = flags + "meta"
         self.flags = flags + "flags"
         self.revisions = flags + "revisions"
+        self.changes = flags + "changes"
+        self.ahead = flags + "ahead"
+        self.kept = flags + "kept"
         self.runs = flags + "runs"
         self.experiments = flags + "experiments"
         self.files = flags + "files"

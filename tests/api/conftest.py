@@ -27,7 +27,7 @@ from router.decision import decide
 from router.demo.story import AA_PAIR, CANARIES, Cast, experiment_text, route_text
 from router.document import load
 from router.evidence import Health, weigh
-from router.experiment import parse_documents
+from router.files import parse_documents
 from router.flag import Flag
 from router.local.redis_server import RedisServer, find_redis
 from router.metric import KINDS
@@ -199,9 +199,7 @@ def _apply(store: FlagStore, cast: Cast, control: str, now: int) -> None:
         document for i, text in enumerate(texts) for document in load(text, f"{cast.experiment}{i}.yaml")
     ]
     live = store.live()
-    plan = Planner(live.flags, live.runs, live.latest, live.files, now).plan(
-        *parse_documents(documents, live.flags)
-    )
+    plan = Planner(live.flags, live.runs, live.latest, live.files, now).plan(parse_documents(documents))
     for change in plan.changes:
         if change.flag is None and change.run is None:
             continue

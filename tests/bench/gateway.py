@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from router.decision_id import Signer, unit_digester  # noqa: E402 - the tests' folder is no installed package
 from router.flag import Arm  # noqa: E402
+from router.forcing import Forcing  # noqa: E402
 from router.gateway.counters import Counters  # noqa: E402
 from router.gateway.recorder import Recorder  # noqa: E402
 from router.gateway.routing import Gate  # noqa: E402
@@ -61,9 +62,9 @@ def parts(redis_url: str | None = None) -> tuple[Gate, Recorder, Any]:
     client = connect_async(redis_url) if redis_url else None
     log: Any = AsyncEventLog(client, Keys("bench:")) if client else None
     recorder = Recorder(log, row, "bench", flush_rows=BLOCK, buffer_rows=1 << 40)
-    gate = Gate(
-        recorder, Signer({1: b"k" * 32}), unit_digester(b"u" * 32), row, hold_limit=65_536, clock=clock
-    )
+    keys = {1: b"k" * 32}
+    digest = unit_digester(b"u" * 32)
+    gate = Gate(recorder, Signer(keys), digest, row, forcing=Forcing(keys), hold_limit=65_536, clock=clock)
     compiler = Compiler(FakeUpstream, row, 30_000, 600_000)
     one = flag(experiments=(experiment(slow_ms=300),))
     gate.snapshot = Snapshot({"web": compiler.compile(one)}, "bench")

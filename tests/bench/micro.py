@@ -13,14 +13,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import redis
 
 from router.assignment import CompiledFlag
 from router.bucketing import prepared
 from router.decision_id import Signer, unit_digester
 from router.events import EXPOSURE, OUTCOME, Entry, RequestRows, decode, encode, pack_where
+from router.explain import StatedFacts
 from router.flag import Arm, Flag, Lane, RunningExperiment, UnitSource
 from router.local.redis_server import RedisServer, find_redis
+from router.rules import Condition, Rule
 from router.store.connect import connect
 from router.store.events import EventLog
 from router.store.flags import Change, FlagStore
@@ -39,6 +42,15 @@ def a_flag(revision: int = 1) -> Flag:
     arms = (Arm("v1", "http://127.0.0.1:9001"), Arm("v2", "http://127.0.0.1:9002"))
     unit = UnitSource("person", (("header", "x-person"),))
     return Flag("web", unit, arms, "v1", revision=revision, experiments=(running,))
+
+
+def with_rules() -> tuple[CompiledFlag, StatedFacts]:
+    """Five rules of two conditions, none of which holds."""
+    country, plan = Condition("country", "in", ("DE", "FR")), Condition("plan", "eq", ("gold",))
+    rules = tuple(Rule(f"r{i}", (country, plan), "v2") for i in range(5))
+    attributes = (("country", "header", "x-country"), ("plan", "query", "plan"))
+    flag = msgspec.structs.replace(a_flag(), rules=rules, attributes=attributes)
+    return CompiledFlag(flag), StatedFacts({"country": ("DE",), "plan": ("free",)})
 
 
 def an_entry(rows: int = ROWS) -> Entry:
@@ -72,6 +84,8 @@ def pure() -> Iterator[tuple[str, float]]:
     """Steps without Redis, in microseconds."""
     yield "bucket of a unit", best(each(prepared("web:1#arm")), ROWS)
     yield "assignment of a unit", best(each(CompiledFlag(a_flag()).assign), ROWS)
+    ruled, asked = with_rules()
+    yield "assignment of a unit, five rules", best(each(lambda unit: ruled.assign(unit, asked)), ROWS)
     yield "digest of a unit", best(each(unit_digester(b"k" * 32)), ROWS)
     signer = Signer({1: b"k" * 32})
     yield (

@@ -98,7 +98,7 @@ def test_a_bad_option_is_trouble_and_named(
 
 def test_a_file_without_an_experiment_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, FILE.replace("experiment.yaml", "route.yaml"), *TRAFFIC)
-    assert code == 1
+    assert code == 2
     assert "expected one experiment, found 0" in err
 
 

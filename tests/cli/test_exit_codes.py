@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 from pathlib import Path
 
@@ -29,6 +30,9 @@ ALONE = [
     ("validate none.yaml", TROUBLE, "none.yaml"),
     ("validate", TROUBLE, "FILES"),
     ("plan none.yaml", TROUBLE, "none.yaml"),
+    ("estimate none.yaml --units-per-hour 100", TROUBLE, "none.yaml"),
+    ("estimate good.yaml --units-per-hour 100", TROUBLE, "one experiment"),
+    ("degradation none.jsonl", TROUBLE, "none.jsonl"),
     ("apply none.yaml", TROUBLE, "none.yaml"),
     (f"plan good.yaml --api {NOBODY}", TROUBLE, "no API at"),
     (f"apply good.yaml --api {NOBODY}", TROUBLE, "no API at"),
@@ -41,6 +45,17 @@ ALONE = [
     (f"resume e --reason r --yes --api {NOBODY}", TROUBLE, "no API at"),
     (f"roll e --arm v2 --reason r --api {NOBODY}", TROUBLE, "no API at"),
     (f"explain --unit u --api {NOBODY}", TROUBLE, "no API at"),
+    (f"simulate-assignment r --units units.txt --api {NOBODY}", TROUBLE, "no API at"),
+    (f"kill r --arm v2 --reason r --api {NOBODY}", TROUBLE, "no API at"),
+    (f"unkill r --reason r --api {NOBODY}", TROUBLE, "no API at"),
+    (f"force r v2 --api {NOBODY}", TROUBLE, "no API at"),
+    (f"rollback-flag r --to 1 --reason r --api {NOBODY}", TROUBLE, "no API at"),
+    (f"export --api {NOBODY}", TROUBLE, "no API at"),
+    (f"layers --api {NOBODY}", TROUBLE, "no API at"),
+    ("simulate-assignment r", TROUBLE, "expected units"),
+    ("simulate-assignment r --units none.txt", TROUBLE, "none.txt"),
+    ("explain --unit u --attribute plan", TROUBLE, "NAME=VALUE"),
+    ("kill r", TROUBLE, "--reason"),
     ("promote e", TROUBLE, "--reason"),
     (INIT, YES, "wrote route.yaml"),
     ("init --control here --treatment there", TROUBLE, "--control: expected a URL"),
@@ -57,9 +72,10 @@ def test_alone(ask: Ask, tmp_path: Path, line: str, code: int, text: str) -> Non
     (tmp_path / "good.yaml").write_text(ROUTE)
     (tmp_path / "bad.yaml").write_text(ROUTE + "colour: red\n")
     (tmp_path / "bad2.yaml").write_text("route: r2\nrout: x\n")
+    (tmp_path / "units.txt").write_text("ana\n")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "route.yaml").write_text("mine")
-    said = ask(*line.split())
+    said = ask(*shlex.split(line))
     assert (said.code, text in said.out + said.err) == (code, True), said
     assert (tmp_path / "taken" / "route.yaml").read_text() == "mine"
 
@@ -141,6 +157,19 @@ LIVE = [
     ("apply more.yaml", YES, "nothing"),
     ("apply more.yaml --expect more=7", NO, "expected revision 7, found 1"),
     ("apply more.yaml --expect more", TROUBLE, "ROUTE=REVISION"),
+    ("simulate-assignment more --units units.txt", YES, "v1"),
+    ("simulate-assignment nope --units units.txt", TROUBLE, "no route named 'nope'"),
+    ("kill more --arm v1 --reason r", TROUBLE, "an arm other than the default"),
+    ("kill more --reason r", YES, "everyone gets the default arm"),
+    ("unkill more --reason r", YES, "killed now: nothing"),
+    ("kill good --arm control --reason r", YES, "killed now: control"),
+    ("unkill good --arm control --reason r", YES, "killed now: nothing"),
+    ("force more v1 --for '10 min'", YES, "Pointsman-Force: "),
+    ("rollback-flag more --to 1 --reason r", YES, "is as revision 1 was"),
+    ("rollback-flag more --to 99 --reason r", TROUBLE, "99"),
+    ("export -o all.yaml", YES, "wrote all.yaml"),
+    ("apply all.yaml", YES, "nothing"),
+    ("layers", YES, ""),
     ("doctor", YES, "gateway workers alive"),
 ]
 
@@ -150,9 +179,10 @@ def test_on_a_running_system_every_command_ends_as_it_says(
 ) -> None:
     monkeypatch.chdir(up.folder)  # where `up` left its address
     (up.folder / "more.yaml").write_text(ROUTE.replace("route: r\n", "route: more\nmatch: {path: /more}\n"))
+    (up.folder / "units.txt").write_text("ana\nben\n")
     (up.folder / "bad.yaml").write_text(ROUTE + "colour: red\n")
     for line, code, text in LIVE:
-        said = ask(*line.split(), typed="n\n")
+        said = ask(*shlex.split(line), typed="n\n")
         assert (line, said.code, text in said.out + said.err) == (line, code, True), said
 
 

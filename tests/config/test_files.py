@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from router.bucketing import ALGORITHMS
+from router.conditions import ATTRIBUTES
 from router.document import load
-from router.experiment import Experiment, parse_documents
+from router.experiment import Experiment
+from router.files import parse_documents
 from router.metric import KINDS
 from router.metric_keys import BUILT_IN, Metric
+from router.plan import Planner
+from router.population import HoldoutFile, LayerFile, SegmentFile
 from router.route import PLACES, Route
+from router.rules import OPERATORS
 from router.settings import TABLE
+from router.strict import Strict
 
 CONFIG = Path(__file__).parent.parent.parent / "config"
 README = (CONFIG / "README.md").read_text()
@@ -22,9 +30,9 @@ def test_the_examples_are_valid_together() -> None:
     documents = [
         d for name in ("route.yaml", "experiment.yaml") for d in load((CONFIG / name).read_text(), name)
     ]
-    routes, experiments = parse_documents(documents)
-    assert list(routes) == ["digits-web"]
-    assert list(experiments) == ["digits-v2"]
+    files = parse_documents(documents)
+    assert list(files.routes) == ["digits-web"]
+    assert list(files.experiments) == ["digits-v2"]
 
 
 def test_the_settings_file_holds_every_setting_at_its_default() -> None:
@@ -32,8 +40,8 @@ def test_the_settings_file_holds_every_setting_at_its_default() -> None:
     assert found == {row.name: row.default for row in TABLE}
 
 
-@pytest.mark.parametrize("model", [Route, Experiment, Metric])
-def test_every_key_has_its_line(model: type[Route] | type[Experiment] | type[Metric]) -> None:
+@pytest.mark.parametrize("model", [Route, Experiment, Metric, SegmentFile, LayerFile, HoldoutFile])
+def test_every_key_has_its_line(model: type[Strict]) -> None:
     missing = [
         field.alias or name
         for name, field in model.model_fields.items()
@@ -45,3 +53,22 @@ def test_every_key_has_its_line(model: type[Route] | type[Experiment] | type[Met
 def test_every_kind_built_in_and_unit_place_has_its_line() -> None:
     names = [*KINDS, *BUILT_IN, *PLACES]
     assert [name for name in names if f"`{name}" not in README] == []
+
+
+def test_every_operator_place_and_algorithm_has_its_line() -> None:
+    names = [*OPERATORS, *ATTRIBUTES, *ALGORITHMS]
+    assert [name for name in names if f"`{name}" not in README] == []
+
+
+def test_the_files_in_the_text_are_valid_together() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    documents = load("---\n".join(blocks), "README.md")
+    files = parse_documents(documents, {})
+    assert (list(files.routes), list(files.experiments)) == (["ranker"], ["ranker-v2"])
+    assert (list(files.segments), list(files.layers), list(files.holdouts)) == (
+        ["early-adopters"],
+        ["search"],
+        ["year-2026"],
+    )
+    plan = Planner({}, {}, {}, {}, 0).plan(files)
+    assert not plan.empty

@@ -12,7 +12,7 @@ import redis
 from router.controller.loop import Controller, now_ms
 from router.document import load
 from router.events import EXPOSURE, OUTCOME, Entry, OutcomeRows, RequestRows, pack_where
-from router.experiment import parse_documents
+from router.files import parse_documents
 from router.plan import Planner
 from router.settings import Settings
 from router.store.events import EventLog
@@ -55,7 +55,7 @@ class Yard:
             texts.append(experiment.replace("digits", name))
         live = self.store.live()
         plan = Planner(live.flags, live.runs, live.latest, live.files, self.now()).plan(
-            *parse_documents(load("---".join(texts)), live.flags)
+            parse_documents(load("---".join(texts)), {"route": live.flags})
         )
         for change in plan.changes:
             self.store.commit(

@@ -6,7 +6,7 @@ from typing import Any
 
 from router.document import load
 from router.events import ERROR, EXPOSURE, OUTCOME, Entry, OutcomeRows, RequestRows, pack_where
-from router.experiment import parse_documents
+from router.files import parse_documents
 from router.flag import Flag
 from router.route import flag_of
 from router.run import new_run, running_experiment
@@ -33,11 +33,13 @@ deadline: 1 h
 
 def started(experiment: str = EXPERIMENT, step: int = -1) -> tuple[dict[str, Any], Flag]:
     """A run and the flag that holds it."""
-    routes, experiments = parse_documents(load(ROUTE + "---" + experiment))
-    spec = next(iter(experiments.values()))[0].spec()
+    files = parse_documents(load(ROUTE + "---" + experiment))
+    spec = next(iter(files.experiments.values()))[0].spec()
     run = new_run(spec, 1, START)
     flag = (
-        flag_of(routes["digits"][0]).with_experiment(running_experiment(spec, run["run"], 1)).with_revision(1)
+        flag_of(files.routes["digits"][0])
+        .with_experiment(running_experiment(spec, run["run"], 1))
+        .with_revision(1)
     )
     if step >= 0:
         coverage = spec["ramp"][step]["coverage"]

@@ -10,6 +10,7 @@ from router.decision_id import Signer, unit_digester
 from router.errors import StoreUnavailable
 from router.events import Entry
 from router.flag import Arm, Flag, Lane, Match, OnMissing, RunningExperiment, UnitSource
+from router.forcing import Forcing
 from router.gateway.counters import Counters, Row
 from router.gateway.head import Head, complete
 from router.gateway.recorder import Recorder
@@ -18,6 +19,7 @@ from router.gateway.shape import REQUEST_SHAPES
 from router.gateway.snapshot import Compiler, Snapshot
 
 SIGNER = Signer({1: b"k" * 32})
+FORCING = Forcing({1: b"k" * 32})
 DIGEST = unit_digester(b"u" * 32)
 NOW = 1_800_000_000_000
 
@@ -105,14 +107,22 @@ class Bench:
         self.recorder = Recorder(self.log, self.row, "writer", flush_rows=flush_rows, buffer_rows=buffer_rows)
         self.compiler = Compiler(upstream, self.row, 30_000, 600_000)
         self.gate = Gate(
-            self.recorder, SIGNER, DIGEST, self.row, hold_limit=hold_limit, clock=lambda: self.now
+            self.recorder,
+            SIGNER,
+            DIGEST,
+            self.row,
+            forcing=FORCING,
+            hold_limit=hold_limit,
+            clock=lambda: self.now,
         )
         self.show(*flags)
 
     def show(self, *flags: Flag) -> None:
         """These are the flags now."""
+        before = self.gate.snapshot.routes.values() if self.gate.snapshot else ()
         snapshot = Snapshot({one.route: self.compiler.compile(one) for one in flags}, "store")
         self.gate.snapshot = snapshot
+        self.compiler.swapped(snapshot.routes.values(), before)
         self.recorder.running(snapshot.running())
 
     def totals(self) -> dict[str, int]:

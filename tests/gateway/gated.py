@@ -136,7 +136,7 @@ async def gated(
             one.close()
         for client in list(plane.clients):
             client.abort()
-        bench.compiler.keep(())
+        bench.show()
         tick.cancel()
         await asyncio.sleep(0)
         rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from router.document import load
 from router.errors import SpecError
-from router.experiment import parse_documents
+from router.files import parse_documents
 from router.flag import Arm, ArmSet, Flag
 from router.gateway.observing import READ_MOST
 from router.gateway.restoring import Restorer, renamed
@@ -241,7 +241,7 @@ default: v1
 
 
 def flag_from(text: str) -> Flag:
-    routes, _ = parse_documents(load(text, "route.yaml"))
+    routes = parse_documents(load(text, "route.yaml")).routes
     return flag_of(routes["chat"][0])
 
 

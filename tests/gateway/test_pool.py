@@ -13,7 +13,7 @@ import uvloop
 
 from router.document import load
 from router.errors import SpecError
-from router.experiment import parse_documents
+from router.files import parse_documents
 from router.flag import Arm, Flag
 from router.gateway import pool as pooling
 from router.gateway.connection import Connection
@@ -312,7 +312,7 @@ default: v1
 
 
 def flag_from(text: str) -> Flag:
-    routes, _ = parse_documents(load(text, "route.yaml"))
+    routes = parse_documents(load(text, "route.yaml")).routes
     return flag_of(routes["web"][0])
 
 

@@ -72,7 +72,8 @@ def test_readiness_is_followed_and_told_when_it_changes() -> None:
         probes = Probes(told.set)
         server = Server(b"HTTP/1.1 503 Loading\r\n\r\n")
         async with await server.start():
-            probes.watch([server.url + "/one", server.url + "/two"])
+            probes.watch(address_of(server.url + "/one"))
+            probes.watch(address_of(server.url + "/two"))
             assert not probes.of(server.url)
             await asyncio.wait_for(told.wait(), 5)
             assert not probes.of(server.url + "/one")
@@ -82,7 +83,7 @@ def test_readiness_is_followed_and_told_when_it_changes() -> None:
             assert probes.of(server.url + "/one")
             assert probes.of(server.url + "/two")
             assert len(probes.ready) == 1
-            probes.watch([])
+            probes.forget(server.url)
             assert not probes.of(server.url)
         probes.stop()
 

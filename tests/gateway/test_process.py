@@ -97,7 +97,7 @@ def test_redis_away_at_start_routes_by_the_flags_on_disk(tmp_path: Path) -> None
     with World(tmp_path) as world:
         world.put(world.flag(experiments=(experiment(),)))
         world.start()
-        eventually(lambda: (Path(world.settings.data_dir) / "snapshot.json").exists())
+        eventually(lambda: (Path(world.settings.data_dir) / "snapshot.lines").exists())
         before = world.get("/v2/x", **{"X-Person": "ann"})
         world.group.stop()
         world.redis.stop()
@@ -256,13 +256,15 @@ def test_a_corrupt_flag_keeps_its_last_good_one_and_stops_no_other(tmp_path: Pat
         world.put(world.flag(route="a", path="/a"))
         world.put(world.flag(route="b", path="/b"))
         world.start()
+        world.put(world.flag(route="a", path="/a", revision=2))
+        eventually(lambda: json.loads(world.get("/readyz")[2])["revisions"]["a"] == 2)
         world.client.hset(world.keys.flags, "a", b'{"route":"a","nonsense":1}')
-        world.client.hset(world.keys.revisions, "a", 2)
+        world.client.zadd(world.keys.changes, {"a": world.client.hincrby(world.keys.meta, "changes", 1)})
         world.put(world.flag(route="b", path="/b", revision=2, default="v2"))
         eventually(lambda: json.loads(world.get("/b")[2])["arm"] == "v2")
         assert json.loads(world.get("/a")[2])["arm"] == "v1"
         state = eventually(lambda: (found := json.loads(world.get("/readyz")[2]))["corrupt"] and found)
-        assert state["revisions"] == {"a": 1, "b": 2}
+        assert state["revisions"] == {"a": 2, "b": 2}
         assert "nonsense" in state["corrupt"]["a"]
         assert world.counted("pointsman_flag_problems_total") >= 1
 
@@ -271,7 +273,12 @@ def test_a_wiped_store_leaves_the_flags_that_route(tmp_path: Path) -> None:
     with World(tmp_path) as world:
         world.put(world.flag())
         world.start()
-        eventually(lambda: world.client.hlen(world.keys.gateways) == 2)  # every worker has read the flags
+        store = FlagStore(world.client, world.keys)
+
+        def told() -> list[dict[str, int]]:
+            return [beat["revisions"] for beat in store.heartbeats(time.time_ns() // 1_000_000)]
+
+        eventually(lambda: told() == [{"web": 1}] * 2)  # every worker has read the flags
         for key in world.client.scan_iter(world.keys.prefix + "*"):
             world.client.delete(key)
         eventually(lambda: json.loads(world.get("/readyz")[2])["store"] == "wiped")
@@ -281,7 +288,8 @@ def test_a_wiped_store_leaves_the_flags_that_route(tmp_path: Path) -> None:
 def test_the_heartbeat_tells_revisions_and_which_arms_are_ready(tmp_path: Path) -> None:
     with World(tmp_path) as world:
         arms = (*world.arms, type(world.arms[0])("gone", "http://127.0.0.1:1"))
-        world.put(world.flag(arms=arms))
+        world.put(world.flag(arms=arms, experiments=(experiment(),)))
+        world.put(world.flag(route="other", path="/other"))
         world.start()
         store = FlagStore(world.client, world.keys)
 
@@ -289,7 +297,8 @@ def test_the_heartbeat_tells_revisions_and_which_arms_are_ready(tmp_path: Path) 
             found = store.heartbeats(time.time_ns() // 1_000_000, 3000)
             return len(found) == 2 and all(
                 beat["ready"] == {"web/v1": True, "web/v2": True, "web/gone": False}
-                and beat["revisions"] == {"web": 1}
+                and beat["revisions"] == {"web": 1, "other": 1}
+                and (beat["routes"], beat["change"], beat["override"]) == (2, 2, None)
                 and beat["role"] == "gateway"
                 for beat in found
             )

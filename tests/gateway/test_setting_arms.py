@@ -10,7 +10,7 @@ import uvloop
 
 from router.document import load
 from router.errors import SpecError
-from router.experiment import parse_documents
+from router.files import parse_documents
 from router.flag import ArmSet, Flag
 from router.gateway.setting import Edit, resolved
 from router.route import flag_of
@@ -122,8 +122,8 @@ def test_control_that_answers_instead_gets_the_request_without_it() -> None:
 
 
 def flag_from(text: str) -> Flag:
-    routes, _ = parse_documents(load(text, "route.yaml"))
-    return flag_of(routes["chat"][0])
+    files = parse_documents(load(text, "route.yaml"))
+    return flag_of(files.routes["chat"][0])
 
 
 def test_a_file_says_what_is_set_and_the_flag_keeps_it() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from router.document import load
 from router.errors import SpecError
 from router.events import EXPOSURE, OUTCOME
-from router.experiment import parse_documents
+from router.files import parse_documents
 from router.flag import ArmSet
 from router.gateway import shadowing
 from router.gateway.comparing import same
@@ -212,7 +212,7 @@ shadow: {arm: v2, share: 10%, compare: {fields: [/y], tolerance: 0.01}}
 
 
 def test_a_file_says_what_is_copied() -> None:
-    routes, _ = parse_documents(load(FILE, "route.yaml"))
+    routes = parse_documents(load(FILE, "route.yaml")).routes
     made = flag_of(routes["web"][0])
     expected = Shadow("v2", 100_000, ("GET", "POST"), Comparison(("/y",), 0.01))
     assert made.serving == Serving(shadow=expected)

@@ -1,9 +1,6 @@
-"""Which route takes a request; what a change of flags keeps; what is kept on disk."""
+"""Which route takes a request; what a change of flags keeps."""
 
 from __future__ import annotations
-
-import tempfile
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,10 +8,9 @@ from hypothesis import strategies as st
 
 from router.errors import SpecError
 from router.flag import Arm, Flag, Lane, RunningExperiment
-from router.gateway import disk
 from router.gateway.counters import Counters
 from router.gateway.snapshot import Compiler, Snapshot
-from tests.gateway.flags import FakeUpstream, experiment, flag, head
+from tests.gateway.flags import FakeUpstream, flag, head
 
 
 def compiler() -> Compiler:
@@ -74,6 +70,31 @@ def test_the_table_finds_what_trying_all_routes_finds(paths: list[str], target: 
     assert taker(shot, target) == expected
 
 
+@given(st.lists(st.tuples(PATHS, st.sampled_from(["", "h", "i"]), st.booleans()), max_size=12), PATHS)
+def test_a_table_changed_step_by_step_is_the_table_made_at_once(
+    steps: list[tuple[str, str, bool]], target: str
+) -> None:
+    made, shot, now = compiler(), Snapshot({}, "store"), {}
+    for number, (path, host, stays) in enumerate(steps):
+        name = f"r{number % 4}"
+        if stays:
+            now[name] = made.compile(flag(name, path, host=host or None))
+            shot = shot.changed({name: now[name]}, (), "store")
+        else:
+            now.pop(name, None)
+            shot = shot.changed({}, {name}, "store")
+    whole = Snapshot(now, "store")
+    for host in ("h", "i", "j"):
+        assert shot.find(head(target, host=host)) is whole.find(head(target, host=host))
+    assert shot.routes == whole.routes
+
+
+def test_a_path_of_many_segments_is_looked_up_no_deeper_than_the_routes_go() -> None:
+    shot = snapshot(flag("a", "/v2/a"), flag("root", "/"))
+    assert taker(shot, "/v2/a" + "/x" * 5_000) == "a"
+    assert taker(shot, "/" * 5_000) == "root"
+
+
 def test_a_change_keeps_the_other_routes_and_the_old_snapshot() -> None:
     made = compiler()
     old = Snapshot({name: made.compile(flag(name, f"/{name}")) for name in ("a", "b", "c")}, "store")
@@ -93,10 +114,12 @@ def test_arms_on_one_server_share_its_pool_and_pools_outlive_changes() -> None:
     second = made.compile(flag(arms=arms, revision=2))
     pools = {id(arm.upstream) for route in (first, second) for arm in route.arms.values()}
     assert len(pools) == 1
-    made.keep([Arm("v1", "http://h:1/other")])
+    made.swapped([first], [])
+    made.swapped([second], [first])
     assert not first.default.upstream.closed
-    made.keep([Arm("v1", "http://h:2")])
-    assert first.default.upstream.closed
+    third = made.compile(flag(arms=(Arm("v1", "http://h:2"),), revision=3))
+    made.swapped([third], [second])
+    assert (first.default.upstream.closed, third.default.upstream.closed) == (True, False)
 
 
 @pytest.mark.parametrize("name", ["a\r\nx: y", "", "a b", "ä"])
@@ -104,34 +127,3 @@ def test_a_name_that_could_write_a_header_field_is_refused(name: str) -> None:
     lanes = (Lane("v2", "treatment", 0, 1), Lane("v1", "control", 1, 1))
     with pytest.raises(SpecError, match="printable ASCII"):
         compiler().compile(flag(experiments=(RunningExperiment(name, "e", 1, "s", lanes),)))
-
-
-def test_what_was_saved_is_loaded_and_the_latest_replaces_all(tmp_path: Path) -> None:
-    assert disk.load(tmp_path) is None
-    disk.save(tmp_path / "new", "s1", [flag("a"), flag("b", experiments=(experiment(),))])
-    disk.save(tmp_path / "new", "s2", [flag("b", experiments=(experiment(),))])
-    assert disk.load(tmp_path / "new") == ("s2", [flag("b", experiments=(experiment(),))], [])
-    assert [path.name for path in (tmp_path / "new").iterdir()] == [disk.NAME]
-
-
-@given(st.integers(0, 10_000))
-def test_a_torn_file_is_a_problem_and_never_an_exception(cut: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        disk.save(Path(folder), "s", [flag("a"), flag("b")])
-        path = Path(folder) / disk.NAME
-        whole = path.read_bytes()
-        path.write_bytes(whole[: cut % len(whole)])
-        kept = disk.load(Path(folder))
-        assert kept is not None
-        assert kept[1] == []
-        assert kept[2]
-
-
-def test_one_kept_flag_that_cannot_be_read_leaves_the_others(tmp_path: Path) -> None:
-    disk.save(tmp_path, "s", [flag("a"), flag("b")])
-    path = tmp_path / disk.NAME
-    path.write_bytes(path.read_bytes().replace(b'"route":"a"', b'"rout":"a"'))
-    kept = disk.load(tmp_path)
-    assert kept is not None
-    assert [one.route for one in kept[1]] == ["b"]
-    assert len(kept[2]) == 1

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from router.document import load
 from router.errors import SpecError
-from router.experiment import parse_documents
+from router.files import parse_documents
 from router.flag import Flag, TokenSource, UnitSource
 from router.gateway import tokens
 from router.gateway.identify import Identifier
@@ -188,7 +188,7 @@ default: v1
 
 
 def flag_from(text: str) -> Flag:
-    routes, _ = parse_documents(load(text, "route.yaml"))
+    routes = parse_documents(load(text, "route.yaml")).routes
     return flag_of(routes["web"][0])
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.assignment import CompiledFlag, Reason, explain
+from router.assignment import CompiledFlag, Reason
 from router.bucketing import PPM, bucket
+from router.explain import explain
 from router.flag import Arm, Flag, Lane, RunningExperiment, UnitSource
 
 UNITS = [f"unit-{i}".encode() for i in range(4_000)]

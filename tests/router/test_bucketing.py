@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from router.bucketing import ALGORITHM, PPM, bucket, hash32, prepared
+from router.bucketing import ALGORITHM, ALGORITHMS, PPM, bucket, hash32, prepared
 
 MASK = 0xFFFFFFFF
 # Frozen for ever: changing one of these moves every unit of every running experiment.
@@ -15,6 +17,14 @@ GOLDEN = (
     ("ranker:1#arm", "ユーザー", 690206),
     ("ranker:1#in", "user-1", 984318),
     ("layer:search:1", "0", 456168),
+    ("layer:search:1", "user-1", 167796),
+    ("ranker:1#arm", "5c3d8535-f81a-4478-a6d3-afaa4d51199e", 733109),
+    ("ranker:1#in", "ユーザー", 226574),
+)
+# The other algorithms, frozen as well.
+GOLDEN_BY_NAME = (
+    ("flagd-v2", "ranker:1#arm", "user-1", 571521842, 133067),
+    ("sha256-64/v1", "ranker:1#arm", "user-1", 8163251529808919742, 442530),
 )
 
 
@@ -48,6 +58,14 @@ def test_golden_buckets_never_change(salt: str, unit: str, expected: int) -> Non
     assert prepared(salt)(unit.encode()) == expected
 
 
+@pytest.mark.parametrize(("algorithm", "salt", "unit", "expected_hash", "expected"), GOLDEN_BY_NAME)
+def test_golden_values_of_the_other_algorithms_never_change(
+    algorithm: str, salt: str, unit: str, expected_hash: int, expected: int
+) -> None:
+    compute, prepare = ALGORITHMS[algorithm]
+    assert (compute(salt, unit.encode()), prepare(salt)(unit.encode())) == (expected_hash, expected)
+
+
 def test_golden_hash_never_changes() -> None:
     assert hash32("ranker:1#arm", b"user-1") == 2714455170
 
@@ -79,3 +97,22 @@ def test_one_salt_says_nothing_about_another() -> None:
         bucket("r:1#in", f"u{i}") < PPM // 2 and bucket("r:1#arm", f"u{i}") < PPM // 2 for i in range(20_000)
     )
     assert abs(both - 5_000) < 5 * 62
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_hundred_pairs_of_salts_are_independent(algorithm: str) -> None:
+    """Chi-square of the 2x2 table, one degree of freedom; 100 pairs and 3 algorithms exceed 28 by chance once in 2e4."""
+    prepare = ALGORITHMS[algorithm][1]
+    units = [f"user-{i}".encode() for i in range(2_000)]
+    half = PPM // 2
+    sides = []
+    for number in range(101):
+        where = prepare(f"route:{number}#arm")
+        sides.append([where(unit) < half for unit in units])
+    worst = 0.0
+    for one, other in itertools.pairwise(sides):
+        both, first, second = sum(map(bool.__and__, one, other)), sum(one), sum(other)
+        expected = first * second / len(units)
+        spread = expected * (len(units) - first) * (len(units) - second) / len(units) ** 2
+        worst = max(worst, (both - expected) ** 2 / spread)
+    assert worst < 28

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from router.decision import Reason, act, decide
 from router.document import load
 from router.errors import IllegalMove
 from router.evidence import weigh
-from router.experiment import parse_documents
+from router.files import parse_documents
 from router.flag import Flag
 from router.health import Health
 from router.lifecycle import MOVES, Action, State, after
@@ -46,11 +47,13 @@ LATER = START + 60_000
 
 
 def begun(kind: str = "canary", step: int = 1, **changes: Any) -> tuple[dict[str, Any], Flag]:
-    routes, experiments = parse_documents(load(FILES.replace("KIND", kind)))
-    spec = experiments["digits-v2"][0].spec()
+    files = parse_documents(load(FILES.replace("KIND", kind)))
+    spec = files.experiments["digits-v2"][0].spec()
     run = new_run(spec, 1, START)
     flag = (
-        flag_of(routes["digits"][0]).with_experiment(running_experiment(spec, run["run"], 1)).with_revision(7)
+        flag_of(files.routes["digits"][0])
+        .with_experiment(running_experiment(spec, run["run"], 1))
+        .with_revision(7)
     )
     if step >= 0:
         coverage = spec["ramp"][step]["coverage"]
@@ -124,6 +127,30 @@ def test_unmet_gates_wait_and_say_for_what() -> None:
     decision = decided(FEW)
     assert decision.action is Action.NONE
     assert any("treatment units" in wait for wait in decision.waits)
+
+
+@pytest.mark.parametrize(
+    ("changed", "waits"),
+    [
+        (lambda flag: flag.with_kill("v2", on=True), "the kill switch of v2"),
+        (lambda flag: flag.with_default("v2"), "a person: v1 is no longer the default arm, v2 is"),
+    ],
+)
+def test_what_is_proven_waits_while_it_may_not_become_the_default(
+    changed: Callable[[Flag], Flag], waits: str
+) -> None:
+    run, flag = begun()
+    evidence = weigh(run, moments_of(GOOD), HEALTHY, LATER)
+    assert decide(run, evidence, flag, LATER, ready=True).action is Action.PROMOTE
+    decision = decide(run, evidence, changed(flag), LATER, ready=True)
+    assert decision.action is Action.NONE
+    assert waits in decision.waits
+
+
+def test_nobody_promotes_a_killed_arm() -> None:
+    run, flag = begun()
+    with pytest.raises(IllegalMove, match="unkill it first"):
+        act("promote", run, flag.with_kill("v2", on=True), LATER, "ana", "now")
 
 
 def test_a_met_step_goes_on() -> None:

@@ -9,11 +9,11 @@ import pytest
 from router.document import load
 from router.errors import SpecError
 from router.events import FIXED_POINT as F
-from router.experiment import parse_documents
-from router.flag import Attributes
+from router.files import parse_documents
 from router.metric import KINDS
 from router.metric_keys import KIND_KEYS
 from router.run import new_run, running_experiment
+from router.traits import Traits
 
 FILE = """
 experiment: e
@@ -26,8 +26,8 @@ goal: {metric: corrected, kind: proportion, better: lower, mde: 2 pp}
 
 
 def spec_of(text: str) -> dict[str, Any]:
-    _, experiments = parse_documents(load(text), ["r"])
-    return experiments["e"][0].spec()
+    files = parse_documents(load(text), {"route": ["r"]})
+    return files.experiments["e"][0].spec()
 
 
 def metric_of(line: str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def test_covariate_and_segments_reach_run_and_flag() -> None:
     spec = spec_of(FILE.replace(GOAL, MEAN) + BESIDE)
     assert spec["metrics"][0]["covariate"] is True
     running = running_experiment(spec, "e.1", 1)
-    assert running.attributes == Attributes(("header", "x-visits"), ("cookie", "country"), ("de", "fr"))
+    assert running.traits == Traits(("header", "x-visits"), ("cookie", "country"), ("de", "fr"))
     run = new_run(spec, 1, 0)
     assert (run["rolls"], run["constants"]) == ([], {})
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from router.document import load
-from router.experiment import parse_documents
+from router.files import parse_documents
 from router.forecast import forecast
 from router.metric import KINDS
 from router.prospect import Asked, Baseline, least_harm, prospect
@@ -31,7 +31,7 @@ KNOWN = {"corrected": Baseline(rate=0.1), "errors": Baseline(rate=0.002)}
 
 def spec(text: str = CANARY) -> dict[str, Any]:
     documents = load(text, "x.yaml")
-    return next(iter(parse_documents(documents, ["r"])[1].values()))[0].spec()
+    return next(iter(parse_documents(documents, {"route": ["r"]}).experiments.values()))[0].spec()
 
 
 def chances(answer: dict[str, Any], name: str, metric: str = "corrected") -> dict[str, Any]:
@@ -173,7 +173,7 @@ def test_what_a_forecast_leaves_out_is_said() -> None:
         "  - {metric: kept, kind: proportion, better: higher, mde: 2 pp}\n"
         "observe: [{metric: worth, kind: mean, better: higher, mde: 5 %}]\n"
     )
-    _, experiments = parse_documents(load(text), ["r"])
+    experiments = parse_documents(load(text), {"route": ["r"]}).experiments
     answer = forecast(experiments["x"][0].spec(), 1000, {})
     assert [row["name"] for row in answer["metrics"]] == ["sold"]
     assert answer["missing"] == []

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
+from router.change import Change
 from router.decision import decide
 from router.document import load
 from router.errors import SpecError
 from router.evidence import weigh
-from router.experiment import parse_documents
+from router.files import parse_documents
 from router.flag import Flag
 from router.lifecycle import Action
-from router.plan import Change, Planner
+from router.plan import Planner
 from tests.router.evidence_of import HEALTHY, moments_of
 
 NOW = 1_000_000
@@ -47,8 +48,8 @@ class Desk:
 
     def apply(self, *texts: str) -> list[Change]:
         """Plan the files against what is stored, and store what the plan says."""
-        routes, experiments = parse_documents(load("---".join(texts)), self.flags)
-        plan = Planner(self.flags, self.runs, self.latest, self.files, NOW).plan(routes, experiments)
+        files = parse_documents(load("---".join(texts)), {"route": self.flags})
+        plan = Planner(self.flags, self.runs, self.latest, self.files, NOW).plan(files)
         for change in plan.changes:
             for run in (change.superseded, change.run):
                 if run is not None:
@@ -98,8 +99,10 @@ def test_a_live_run_stands_on_the_step_of_a_new_ramp_whose_coverage_is_live(
     desk.apply(ROUTE, ramp(old))
     if step >= 0:
         desk.at_step(step)
+    before = desk.flags["digits"]
     (change,) = desk.apply(ramp(new))
-    assert (change.action, desk.run["step"], change.flag) == ("change", expected, None)
+    assert (change.action, desk.run["step"]) == ("change", expected)
+    assert change.flag == before.with_revision(before.revision + 1)
     if expected >= 0:
         live = desk.flags["digits"].experiments[0].coverage
         assert desk.run["spec"]["ramp"][expected]["coverage"] == live

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from router.change import Change
 from router.document import load
 from router.errors import SpecError
-from router.experiment import parse_documents
+from router.files import parse_documents
 from router.flag import Flag
-from router.plan import Change, Planner
+from router.plan import Planner
 
 NOW = 1_000_000
 ROUTE = """
@@ -44,7 +45,7 @@ class Store:
     def plan(self, *texts: str) -> list[Change]:
         documents = [document for text in texts for document in load(text, "f.yaml")]
         planner = Planner(self.flags, self.runs, self.latest, self.files, NOW)
-        return planner.plan(*parse_documents(documents, self.flags)).changes
+        return planner.plan(parse_documents(documents, {"route": self.flags})).changes
 
     def apply(self, *texts: str) -> list[Change]:
         changes = self.plan(*texts)
@@ -83,7 +84,10 @@ def test_unchanged_files_change_nothing_at_any_moment(store: Store) -> None:
     store.end("promoted", "v2")
     route, experiment = store.plan(ROUTE, EXPERIMENT)
     assert (route.action, route.flag) == ("nothing", None)
-    assert route.lines == ("file behind: default v1, live v2", "patch: -default: v1  +default: v2")
+    assert route.drift == (
+        "file behind: default v1, live v2, by whom the audit log no longer tells",
+        "patch: -default: v1  +default: v2",
+    )
     assert (experiment.action, experiment.lines) == (
         "nothing",
         ("run e.1 is promoted; 'attempt: 2' starts another",),
@@ -95,7 +99,7 @@ def test_another_change_of_the_file_leaves_the_promoted_default(store: Store) ->
     (change,) = store.apply(ROUTE.replace("http://h:3", "http://h:33"))
     assert change.flag is not None
     assert (change.action, change.flag.default) == ("change", "v2")
-    assert change.lines[0] == "file behind: default v1, live v2"
+    assert change.drift[0].startswith("file behind: default v1, live v2")
     assert change.flag.arm("v3").upstream == "http://h:33"
 
 
@@ -103,9 +107,8 @@ def test_another_change_of_the_file_leaves_the_promoted_default(store: Store) ->
 def test_a_default_that_the_file_changes_is_applied(store: Store, wanted: str) -> None:
     store.end("promoted", "v2")
     (change,) = store.apply(ROUTE.replace("default: v1", f"default: {wanted}"))
-    assert change.flag is not None
-    assert change.flag.default == wanted
-    assert not any("file behind" in line for line in change.lines)
+    assert store.flags["web"].default == wanted
+    assert change.drift == ()
     assert [row.action for row in store.plan(ROUTE.replace("default: v1", f"default: {wanted}"))] == [
         "nothing"
     ]
@@ -152,7 +155,9 @@ def test_an_ended_experiment_starts_again_only_by_another_attempt(store: Store) 
 
 def test_what_is_done_at_the_deadline_may_change_while_the_run_lives(store: Store) -> None:
     assert store.runs["e.1"]["spec"]["at_deadline"] == "hold"
+    before = store.flags["web"]
     (change,) = store.apply(EXPERIMENT + "deadline: 1 d\nat_deadline: rollback")
     assert change.run is not None
-    assert (change.action, change.run["run"], change.flag) == ("change", "e.1", None)
+    assert (change.action, change.run["run"]) == ("change", "e.1")
+    assert change.flag == before.with_revision(before.revision + 1)
     assert (change.run["spec"]["at_deadline"], change.run["spec"]["deadline_ms"]) == ("rollback", 86_400_000)

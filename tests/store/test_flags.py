@@ -13,7 +13,8 @@ from router.errors import Fenced, SpecError, StaleRevision, StoreUnavailable
 from router.flag import Arm, Flag, Lane, RunningExperiment, UnitSource
 from router.local.redis_server import RedisServer
 from router.store.connect import connect
-from router.store.flags import Change, Ended, FlagStore, differences
+from router.store.differences import differences
+from router.store.flags import Change, Ended, FlagStore
 from router.store.keys import Keys
 from router.store.lease import Lease
 
@@ -177,7 +178,19 @@ def test_eight_writers_leave_revisions_without_gap_or_twin_and_an_audit_as_long(
     assert audited == list(range(8 * wanted + 1, 0, -1))
 
 
-TOUCHED = ("flags", "revisions", "runs", "experiments", "files", "audit", "token", "meta")
+TOUCHED = (
+    "flags",
+    "revisions",
+    "runs",
+    "experiments",
+    "files",
+    "audit",
+    "token",
+    "meta",
+    "kept",
+    "changes",
+    "ahead",
+)
 
 
 @pytest.mark.parametrize("name", TOUCHED)
@@ -239,6 +252,48 @@ def test_a_corrupt_flag_or_run_is_named_and_leaves_the_others(
     for read in (lambda: store.flag("bad"), lambda: store.run("bad.1")):
         with pytest.raises(SpecError):
             read()
+
+
+def test_changes_are_read_in_their_order_and_each_once(
+    store: FlagStore, client: redis.Redis, keys: Keys
+) -> None:
+    assert store.moved(0).changed == {}
+    for made in (flag(1), flag(1, "phone"), flag(2)):
+        store.commit(Change(AUDIT, made))
+    found = store.moved(0)
+    assert list(found.changed) == ["phone", "web"]
+    assert (found.changed["web"].revision, found.position, found.latest) == (2, 3, 3)
+    store.commit(Change(AUDIT, run=run()))  # nothing that gateways would have to read
+    assert store.moved(3).changed == {}
+    client.hset(keys.flags, "phone", b"{")
+    store.commit(Change(AUDIT, flag(3)))
+    again = store.moved(1)
+    assert (list(again.changed), list(again.corrupt), again.position) == (["web"], ["phone"], 4)
+
+
+def test_below_what_a_gateway_routes_by_nothing_is_written_but_the_store_s_flag_above_it(
+    store: FlagStore, client: redis.Redis, keys: Keys
+) -> None:
+    store.commit(Change(AUDIT, flag(1)))
+    client.hset(keys.ahead, "web", 7)
+    with pytest.raises(StaleRevision) as caught:
+        store.commit(Change(AUDIT, flag(2, coverage=10_000)))
+    assert (caught.value.expected, caught.value.found) == (1, 8)
+    assert store.flag("web") == flag(8)
+    assert [entry["action"] for entry in store.audit(1)] == ["lift"]
+    assert client.hgetall(keys.ahead) == {}
+    store.commit(Change(AUDIT, flag(9, coverage=10_000)))
+
+
+def test_a_leader_lifts_what_gateways_are_ahead_of_and_forgets_what_is_gone(
+    store: FlagStore, client: redis.Redis, keys: Keys
+) -> None:
+    store.commit(Change(AUDIT, flag(1)))
+    client.hset(keys.ahead, mapping={"web": 4, "never": 3})
+    assert store.lift(1_000, None) == ["web"]
+    assert store.flag("web") == flag(5)
+    assert client.hgetall(keys.ahead) == {}
+    assert store.lift(1_000, None) == []
 
 
 def test_the_store_has_one_identity_from_its_first_write(

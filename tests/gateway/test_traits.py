@@ -8,11 +8,11 @@ import pytest
 
 from router.errors import SpecError
 from router.events import FIXED_POINT, NO_COVARIATE, decode, encode
-from router.flag import Attributes
-from router.gateway.attributes import AttributeReader
+from router.gateway.traits import TraitReader
+from router.traits import Traits
 from tests.gateway.flags import Bench, experiment, flag, head
 
-BOTH = Attributes(("header", "x-visits"), ("cookie", "country"), ("de", "fr"))
+BOTH = Traits(("header", "x-visits"), ("cookie", "country"), ("de", "fr"))
 
 
 @pytest.mark.parametrize(
@@ -31,16 +31,16 @@ BOTH = Attributes(("header", "x-visits"), ("cookie", "country"), ("de", "fr"))
 def test_a_covariate_is_a_number_and_a_segment_one_of_those_declared(
     fields: dict[str, str], found: tuple[int, int]
 ) -> None:
-    assert AttributeReader(BOTH).read(head(**fields)) == found
+    assert TraitReader(BOTH).read(head(**fields)) == found
 
 
 def test_what_is_not_declared_is_not_read() -> None:
-    reader = AttributeReader(Attributes(covariate=("query", "n")))
+    reader = TraitReader(Traits(covariate=("query", "n")))
     assert reader.read(head("/v2/x?n=7", cookie="country=de")) == (7 * FIXED_POINT, 0)
 
 
 def test_they_are_written_beside_the_exposure_and_not_beside_its_outcome() -> None:
-    bench = Bench(flag(experiments=(experiment(attributes=BOTH),)))
+    bench = Bench(flag(experiments=(experiment(traits=BOTH),)))
     first = bench.gate.route(head(x_person="ann", x_visits="3"), None)
     bench.gate.route(head(x_person="bob"), None)
     asyncio.run(bench.recorder.flush(bench.now))
@@ -55,15 +55,15 @@ def test_they_are_written_beside_the_exposure_and_not_beside_its_outcome() -> No
 
 
 def test_a_flag_without_them_is_stored_as_ever() -> None:
-    assert b"attributes" not in flag(experiments=(experiment(),)).encode()
-    declared = flag(experiments=(experiment(attributes=BOTH),))
+    assert b"traits" not in flag(experiments=(experiment(),)).encode()
+    declared = flag(experiments=(experiment(traits=BOTH),))
     assert type(declared).parse(declared.encode()) == declared
 
 
 @pytest.mark.parametrize(
-    "attributes",
-    [Attributes(covariate=("json", "/n")), Attributes(segments=("header", "c"), values=("v",) * 256)],
+    "traits",
+    [Traits(covariate=("json", "/n")), Traits(segments=("header", "c"), values=("v",) * 256)],
 )
-def test_a_flag_that_would_wait_for_a_body_or_overflow_a_column_is_refused(attributes: Attributes) -> None:
-    with pytest.raises(SpecError, match="attributes"):
-        flag(experiments=(experiment(attributes=attributes),)).check()
+def test_a_flag_that_would_wait_for_a_body_or_overflow_a_column_is_refused(traits: Traits) -> None:
+    with pytest.raises(SpecError, match="traits"):
+        flag(experiments=(experiment(traits=traits),)).check()

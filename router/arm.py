@@ -1,0 +1,136 @@
+"""An arm as people write it: its servers, what it sets on its requests, what it declares, what asking for it gives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from router.address import Address
+from router.flag import Arm, ArmSet
+from router.quantity import Unreadable, decimal, signed, whole
+from router.serving import PoolLimits
+from router.serving_keys import FieldName, LimitsModel, Pointer, PriceModel
+from router.strict import Strict, reads, request_path, truth
+
+# What asking for a flag gives, by the route's type: how it is read from text.
+VALUES: dict[str, Callable[[str], str | bool | int | float]] = {
+    "string": str,
+    "boolean": truth,
+    "integer": signed,
+    "float": decimal,
+}
+
+
+def _upstream(value: object) -> str:
+    """The address of a model server."""
+    try:
+        Address.parse(value if isinstance(value, str) else "")
+    except ValueError:
+        expected = (
+            "an address such as http://127.0.0.1:9001, https://models.example/v2 or unix:/run/model.sock"
+        )
+        raise Unreadable(expected, value) from None
+    return str(value)
+
+
+def _endpoint(value: object) -> str:
+    address = _upstream(value)
+    if Address.parse(address).base:
+        raise Unreadable("an address without a path, which stands in 'upstream'", value)
+    return address
+
+
+def _field_value(value: object) -> str:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise Unreadable("a field value of printable ASCII", value)
+    return value
+
+
+def _json_value(value: object) -> Any:
+    """Plain values are text in our files: what reads as JSON is JSON, all else is text."""
+    if isinstance(value, dict):
+        return {name: _json_value(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_json_value(one) for one in value]
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+class SetModel(Strict):
+    """What an arm sets on a request."""
+
+    path: Annotated[str, reads(request_path)] | None = None
+    headers: dict[FieldName, Annotated[str, reads(_field_value)]] = {}
+    json_: Annotated[
+        dict[Pointer, Annotated[Any, BeforeValidator(_json_value)]],
+        Field(alias="json"),
+    ] = {}
+
+    def compiled(self) -> ArmSet:
+        """As gateways read it."""
+        return ArmSet(self.path, tuple(self.headers.items()), tuple(self.json_.items()))
+
+
+class ArmModel(Strict):
+    """One alternative of a route."""
+
+    upstream: Annotated[str, reads(_upstream)] | None = None
+    set: SetModel | None = None
+    declares: Annotated[str, reads(_field_value)] = ""
+    value: str | None = None
+    price: PriceModel | None = None
+    endpoints: Annotated[list[Annotated[str, reads(_endpoint)]], Field(max_length=64)] = []
+    limits: LimitsModel | None = None
+    warm: Annotated[int, reads(whole), Field(le=10_000)] = 0
+
+    def pool(self) -> PoolLimits | None:
+        """Its servers and their limits; None where it is one server without any."""
+        if self.limits is None and not self.endpoints:
+            return None
+        return (self.limits or LimitsModel()).compiled(tuple(self.endpoints))
+
+    def needs_upstream(self) -> bool:
+        """Whether it says what only an arm with servers can mean."""
+        return any((self.set, self.declares, self.price, self.endpoints, self.limits, self.warm))
+
+    def compiled(self, name: str, kind: str) -> Arm:
+        """The arm as a flag holds it.
+
+        Args:
+            name: its name.
+            kind: the route's type, by which its value is read.
+
+        Raises:
+            Unreadable: the value is none of that type.
+        """
+        value = None if self.value is None else VALUES[kind](self.value)
+        settings = self.set.compiled() if self.set else None
+        return Arm(
+            name,
+            self.upstream or "",
+            self._identity(kind),
+            settings,
+            self.declares,
+            value,
+            self.price.compiled() if self.price else None,
+            self.pool(),
+            self.warm,
+        )
+
+    def _identity(self, kind: str) -> str:
+        """A digest of what this arm is."""
+        what = self.upstream or ""
+        if self.set is not None:
+            # Secrets stand by name in it: another key is not another model.
+            what += "\n" + json.dumps(self.set.model_dump(by_alias=True), sort_keys=True)
+        if self.declares:
+            what += "\n" + self.declares
+        if self.value is not None:
+            what += f"\n\n{kind} {self.value}"
+        return hashlib.blake2b(what.encode(), digest_size=8).hexdigest()

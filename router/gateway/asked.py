@@ -1,0 +1,119 @@
+"""What a flag may ask about a request: attributes, a forced arm, the arm of another route. Read when asked, not before.
+
+A place in the body that is not held yet answers as absent and notes that the body is wanted: the answer is thrown away
+and asked again with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from router.assignment import DEEPEST, given
+from router.forcing import Forcing
+from router.gateway.attributes import AskedHead
+from router.gateway.counters import Row
+from router.gateway.identify import HeadLike, NeedsBody, cookie_reader, may_hold
+from router.rules import Values
+
+if TYPE_CHECKING:
+    from router.gateway.snapshot import CompiledRoute
+
+FORCE_FIELD = b"pointsman-force"
+read_force_cookie = cookie_reader(b"pm_force")
+
+
+class RequestFacts:
+    """One request, as the flag of one route may ask about it."""
+
+    __slots__ = (
+        "_body",
+        "_depth",
+        "_force",
+        "_head",
+        "_limit",
+        "_request",
+        "_route",
+        "_routes",
+        "needs_body",
+    )
+
+    def __init__(
+        self,
+        route: CompiledRoute,
+        routes: Mapping[str, CompiledRoute],
+        head: AskedHead,
+        body: bytes | None,
+        request: int,
+        limit: int,
+        *,
+        force: str | None = None,
+        depth: int = 0,
+    ) -> None:
+        self.needs_body = False
+        self._route = route
+        self._routes = routes
+        self._head = head
+        self._body = body
+        self._request = request
+        self._limit = limit
+        self._force = force
+        self._depth = depth
+
+    def attribute(self, name: str) -> Values:
+        """The values of a declared attribute; None when the request has none."""
+        reader = self._route.attributes[name]
+        if reader.of_head is not None:
+            return reader.of_head(self._head)
+        if self._body is None:
+            self.needs_body = self.needs_body or may_hold(self._head, self._limit)
+            return None
+        return reader.of_body(self._body) if reader.of_body is not None and self._body else None
+
+    def forced(self) -> str | None:
+        """The arm that a trusted caller asks for."""
+        return self._force
+
+    def arm_of(self, route: str) -> str | None:
+        """The arm another route's flag gives this request, asked with its own unit and its own attributes."""
+        other = self._routes.get(route)
+        if other is None or self._depth >= DEEPEST:
+            return None
+        unit = None
+        if other.compiled.needs_unit:
+            found = other.identify.find(self._head, self._body, self._request, self._limit)
+            if isinstance(found, NeedsBody):
+                self.needs_body = True
+                return None
+            unit = found
+        deeper = RequestFacts(
+            other, self._routes, self._head, self._body, self._request, self._limit, depth=self._depth + 1
+        )
+        arm = given(other.compiled, unit, deeper)
+        self.needs_body = self.needs_body or deeper.needs_body
+        return arm
+
+
+class ForcedArms:
+    """Reads forced arms, and counts who asked for one: taken, or refused because nobody who may had signed it."""
+
+    __slots__ = ("_clock", "_forcing", "_refused", "_taken")
+
+    def __init__(self, forcing: Forcing, row: Row, clock: Callable[[], int]) -> None:
+        self._forcing = forcing
+        self._clock = clock
+        self._taken = row.tally("pointsman_forced_requests", result="taken")
+        self._refused = row.tally("pointsman_forced_requests", result="refused")
+
+    def arm(self, route: CompiledRoute, head: HeadLike) -> str | None:
+        """The arm of this route that a trusted caller forces."""
+        lower = head.lower
+        text = lower.get(FORCE_FIELD) or (read_force_cookie(head, 0) if b"cookie" in lower else None)
+        if text is None:
+            return None
+        arm = self._forcing.read(text.decode("latin-1"), route.flag.route, self._clock())
+        if arm is None or arm not in route.arms:
+            self._refused.n += 1
+            return None
+        self._taken.n += 1
+        return arm

@@ -1,0 +1,65 @@
+"""Which route takes a path: one look per segment of the path, however many routes there are.
+
+A table is never changed; a changed one shares everything that did not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from router.gateway.overlay import Overlay
+
+if TYPE_CHECKING:
+    from router.gateway.snapshot import CompiledRoute, RoutedHead
+
+Cell = tuple["CompiledRoute", ...]
+
+
+class Table:
+    """Routes by their path prefix, the most header fields first; equals by name, so that every worker decides alike."""
+
+    __slots__ = ("_cells", "_deepest")
+
+    def __init__(self, cells: Overlay[bytes, Cell] | None = None, deepest: int = 0) -> None:
+        self._cells = cells if cells is not None else Overlay.empty()
+        self._deepest = deepest  # slashes in the longest prefix there is, or was: no path is looked up deeper
+
+    def __bool__(self) -> bool:
+        return len(self._cells) > 0
+
+    def find(self, head: RoutedHead) -> CompiledRoute | None:
+        """The route with the longest prefix that takes a request."""
+        path, base, over = head.path, self._cells.base, self._cells.over
+        end = len(path)
+        if path.count(b"/") > self._deepest:
+            end = -1
+            for _ in range(self._deepest + 1):
+                end = path.index(b"/", end + 1)
+        while end >= 0:
+            prefix = path[:end]
+            for route in (over[prefix] if prefix in over else base.get(prefix)) or ():
+                if not route.headers or route.asks_for(head):
+                    return route
+            end = path.rfind(b"/", 0, end)
+        return None
+
+    def changed(self, new: Iterable[CompiledRoute], old: Iterable[CompiledRoute]) -> Table:
+        """A table with these routes, and without those."""
+        cells: dict[bytes, Cell] = {}
+        deepest = self._deepest
+        for route in old:
+            cell = self._cell(cells, route.prefix)
+            cells[route.prefix] = tuple(one for one in cell if one is not route)
+        for route in new:
+            cell = (*self._cell(cells, route.prefix), route)
+            cells[route.prefix] = tuple(sorted(cell, key=_rank)) if len(cell) > 1 else cell
+            deepest = max(deepest, route.prefix.count(b"/"))
+        return Table(self._cells.changed({prefix: cell or None for prefix, cell in cells.items()}), deepest)
+
+    def _cell(self, changed: dict[bytes, Cell], prefix: bytes) -> Cell:
+        return changed[prefix] if prefix in changed else self._cells.get(prefix, ())
+
+
+def _rank(route: CompiledRoute) -> tuple[int, str]:
+    return -len(route.headers), route.flag.route
