@@ -1,4 +1,4 @@
-"""An arm as people write it: its upstream, what it sets on its requests, what it declares, what asking for it gives."""
+"""An arm as people write it: its servers, what it sets on its requests, what it declares, what asking for it gives."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from pydantic import BeforeValidator, Field
 
 from router.address import Address
 from router.flag import Arm, ArmSet
-from router.quantity import Unreadable, decimal, signed
-from router.strict import FIELD_NAME, Strict, reads, request_path, truth
+from router.quantity import Unreadable, decimal, signed, whole
+from router.serving import PoolLimits
+from router.serving_keys import FieldName, LimitsModel, Pointer, PriceModel
+from router.strict import Strict, reads, request_path, truth
 
-# What the gateway writes itself in every request.
-OUR_FIELDS = frozenset(
-    "connection content-length expect host keep-alive te trailer transfer-encoding upgrade via x-forwarded-for".split()
-)
 # What asking for a flag gives, by the route's type: how it is read from text.
 VALUES: dict[str, Callable[[str], str | bool | int | float]] = {
     "string": str,
@@ -39,21 +37,16 @@ def _upstream(value: object) -> str:
     return str(value)
 
 
-def _field_to_set(value: object) -> str:
-    if not isinstance(value, str) or FIELD_NAME.fullmatch(value) is None or value.lower() in OUR_FIELDS:
-        raise Unreadable("a field name that is not about framing or connections", value)
-    return value
+def _endpoint(value: object) -> str:
+    address = _upstream(value)
+    if Address.parse(address).base:
+        raise Unreadable("an address without a path, which stands in 'upstream'", value)
+    return address
 
 
 def _field_value(value: object) -> str:
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         raise Unreadable("a field value of printable ASCII", value)
-    return value
-
-
-def _pointer(value: object) -> str:
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise Unreadable("a JSON pointer that begins with '/'", value)
     return value
 
 
@@ -73,9 +66,9 @@ class SetModel(Strict):
     """What an arm sets on a request."""
 
     path: Annotated[str, reads(request_path)] | None = None
-    headers: dict[Annotated[str, reads(_field_to_set)], Annotated[str, reads(_field_value)]] = {}
+    headers: dict[FieldName, Annotated[str, reads(_field_value)]] = {}
     json_: Annotated[
-        dict[Annotated[str, reads(_pointer)], Annotated[Any, BeforeValidator(_json_value)]],
+        dict[Pointer, Annotated[Any, BeforeValidator(_json_value)]],
         Field(alias="json"),
     ] = {}
 
@@ -91,6 +84,20 @@ class ArmModel(Strict):
     set: SetModel | None = None
     declares: Annotated[str, reads(_field_value)] = ""
     value: str | None = None
+    price: PriceModel | None = None
+    endpoints: Annotated[list[Annotated[str, reads(_endpoint)]], Field(max_length=64)] = []
+    limits: LimitsModel | None = None
+    warm: Annotated[int, reads(whole), Field(le=10_000)] = 0
+
+    def pool(self) -> PoolLimits | None:
+        """Its servers and their limits; None where it is one server without any."""
+        if self.limits is None and not self.endpoints:
+            return None
+        return (self.limits or LimitsModel()).compiled(tuple(self.endpoints))
+
+    def needs_upstream(self) -> bool:
+        """Whether it says what only an arm with servers can mean."""
+        return any((self.set, self.declares, self.price, self.endpoints, self.limits, self.warm))
 
     def compiled(self, name: str, kind: str) -> Arm:
         """The arm as a flag holds it.
@@ -104,7 +111,17 @@ class ArmModel(Strict):
         """
         value = None if self.value is None else VALUES[kind](self.value)
         settings = self.set.compiled() if self.set else None
-        return Arm(name, self.upstream or "", self._identity(kind), settings, self.declares, value)
+        return Arm(
+            name,
+            self.upstream or "",
+            self._identity(kind),
+            settings,
+            self.declares,
+            value,
+            self.price.compiled() if self.price else None,
+            self.pool(),
+            self.warm,
+        )
 
     def _identity(self, kind: str) -> str:
         """A digest of what this arm is."""

@@ -20,7 +20,7 @@ from router.route import Route, flag_of
 # What a route's file says of its flag; the rest of a flag is the product's own.
 WRITTEN = (
     "match", "unit", "arms", "default", "expose", "first_byte_timeout_ms", "total_timeout_ms", "protocol", "retries",
-    "repeatable", "fallback", "enabled", "schedule",
+    "repeatable", "fallback", "serving", "enabled", "schedule",
     "requires", "units", "attributes", "rules", "algorithm",
 )  # fmt: skip
 NAMED = frozenset({"arms", "attributes", "units"})

@@ -18,13 +18,24 @@ from router.errors import Problem, SpecError
 from router.lanes import LARGEST_COUNT, Lane, RunningExperiment, contradictions
 from router.protocols import ROWS as PROTOCOLS
 from router.rules import UNIT, Rule, faults
+from router.serving import PoolLimits, Price, Serving
 
-__all__ = ["Arm", "Flag", "Lane", "Match", "Requirement", "RunningExperiment", "Schedule", "UnitSource"]
+__all__ = [
+    "Arm",
+    "Flag",
+    "Lane",
+    "Match",
+    "Requirement",
+    "RunningExperiment",
+    "Schedule",
+    "TokenSource",
+    "UnitSource",
+]
 
 OnMissing = Literal["control", "error", "mint-cookie"]
 Expose = Literal["all", "id", "none"]
 Algorithm = Literal["murmur3-32/v1", "flagd-v2", "sha256-64/v1"]
-UNIT_PLACES = ("header", "cookie", "query", "json", "request")
+UNIT_PLACES = ("header", "cookie", "query", "path", "json", "jwt", "request")
 ATTRIBUTE_PLACES = ("header", "header-list", "cookie", "query", "path", "host", "method", "json")
 
 
@@ -45,6 +56,9 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         set: what it sets on its requests.
         declares: what its answers say that they come from; empty when nothing is declared.
         value: what asking for the flag gives; its name where there is none.
+        price: of its tokens; None when it has none.
+        pool: its servers and how much of them is used; None for one server without bounds.
+        warm: how many copies of requests it answers before its first unit.
     """
 
     name: str
@@ -53,6 +67,27 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     set: ArmSet | None = None
     declares: str = ""
     value: str | bool | int | float | None = None
+    price: Price | None = None
+    pool: PoolLimits | None = None
+    warm: int = 0
+
+
+class TokenSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose tokens are believed.
+
+    Attributes:
+        keys: of the issuer, each as text or as the name of a secret; one that verifies a token is enough.
+        algorithms: of its signatures.
+        field: of the request, lower case, ``Bearer`` before the token or not.
+        issuer: empty when it is not asked.
+        audience: empty when it is not asked.
+    """
+
+    keys: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    field: str = "authorization"
+    issuer: str = ""
+    audience: str = ""
 
 
 class UnitSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +96,7 @@ class UnitSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     places: tuple[tuple[str, str], ...]
     on_missing: OnMissing = "control"
+    jwt: TokenSource | None = None
 
 
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,6 +150,7 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retries: int = 1
     repeatable: bool = False
     fallback: bool = False
+    serving: Serving | None = None
     schedule: Schedule | None = None
     requires: tuple[Requirement, ...] = ()
     units: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -267,6 +304,11 @@ def _request_contradictions(flag: Flag) -> Iterator[Problem]:
     for kind, _ in flag.unit.places:
         if kind not in UNIT_PLACES:
             yield Problem("unit.places", f"one of {', '.join(UNIT_PLACES)}", repr(kind))
+        if kind == "jwt" and flag.unit.jwt is None:
+            yield Problem("unit.jwt", "keys for the tokens that hold the unit", "none")
+    shadow = flag.serving.shadow if flag.serving is not None else None
+    if shadow is not None and shadow.arm not in [arm.name for arm in flag.arms]:
+        yield Problem("serving.shadow.arm", "one of the arms", repr(shadow.arm))
     if flag.match is not None and not flag.match.path.startswith("/"):
         yield Problem("match.path", "a path that begins with '/'", repr(flag.match.path))
 

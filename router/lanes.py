@@ -22,7 +22,16 @@ Range = tuple[int, int]
 LARGEST_COUNT = 2**32 - 1  # revisions and epochs have 32 bits in a decision id
 MOST_LANES = 64  # the arm index has 6 bits in an event
 # What gateways measure of each answer and write down where an experiment lists a metric of that name.
-MEASURES = ("first_byte", "gap", "size", "tokens_in", "tokens_out")
+MEASURES = (
+    "first_byte",
+    "gap",
+    "size",
+    "tokens_in",
+    "tokens_out",
+    "cost",
+    "shadow_differs",
+    "shadow_latency",
+)
 
 
 class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

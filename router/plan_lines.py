@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from router.flag import Flag
@@ -10,9 +10,10 @@ from router.lanes import Slice
 
 SHOWN_FIELDS = (
     "match", "unit", "default", "expose", "first_byte_timeout_ms", "total_timeout_ms", "protocol", "retries",
-    "repeatable", "fallback", "enabled", "schedule", "units",
+    "repeatable", "fallback", "serving", "enabled", "schedule", "units",
     "rules", "requires", "attributes", "segments", "algorithm",
 )  # fmt: skip
+ARM_FIELDS = ("set", "declares", "price", "pool", "warm")
 # What depends on who asks, so that the units it moves have no range and are not counted.
 ASKING = ("rules", "units", "requires", "attributes", "segments")
 
@@ -23,15 +24,22 @@ def route_differences(old: Flag, new: Flag) -> list[str]:
     for name in SHOWN_FIELDS:
         if getattr(old, name) != getattr(new, name):
             lines.append(f"{name}: {getattr(old, name)} -> {getattr(new, name)}")
-    before, after = ({arm.name: arm.upstream for arm in flag.arms} for flag in (old, new))
-    lines += [
-        f"arm {arm}: {before.get(arm, 'none')} -> {after.get(arm, 'none')}"
-        for arm in sorted({*before, *after})
-        if before.get(arm) != after.get(arm)
-    ]
+    lines += _arm_differences(old, new)
     if any(getattr(old, name) != getattr(new, name) for name in ASKING):
         lines.append("what rules, lists and prerequisites move depends on who asks and is not counted")
     return lines
+
+
+def _arm_differences(old: Flag, new: Flag) -> Iterator[str]:
+    before, after = ({arm.name: arm for arm in flag.arms} for flag in (old, new))
+    for name in sorted({*before, *after}):
+        was, becomes = before.get(name), after.get(name)
+        upstreams = [arm.upstream if arm else "none" for arm in (was, becomes)]
+        if upstreams[0] != upstreams[1]:
+            yield f"arm {name}: {upstreams[0]} -> {upstreams[1]}"
+        for field in ARM_FIELDS if was and becomes else ():
+            if getattr(was, field) != getattr(becomes, field):
+                yield f"arm {name}: {field} {getattr(was, field)} -> {getattr(becomes, field)}"
 
 
 def route_removals(old: Flag, new: Flag) -> tuple[str, ...]:

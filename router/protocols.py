@@ -31,6 +31,10 @@ class Protocol:
         finish: pointers to why the model stopped.
         failed: pointers that are present only in an error, also in one inside a stream.
         error: the body of an answer of ours: of its status, code and sentence.
+        model: places of a request that name the model it asks for, ``json:/POINTER`` or ``segment:NAME``, the segment of
+            the path behind the one of that name.
+        named: pointers to that name in an answer.
+        unit: places of a request where clients of this protocol name whom it is made for.
     """
 
     name: str
@@ -41,6 +45,9 @@ class Protocol:
     finish: tuple[str, ...]
     failed: tuple[str, ...]
     error: Shape
+    model: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    unit: tuple[tuple[str, str], ...] = ()
 
 
 def _plain(status: int, code: str, message: str) -> dict[str, Any]:
@@ -85,6 +92,8 @@ TABLE: tuple[Protocol, ...] = (
         (),
         ("/error",),
         _text,
+        ("segment:models",),
+        ("/model_name",),
     ),
     Protocol(
         "oip-v1",
@@ -95,6 +104,7 @@ TABLE: tuple[Protocol, ...] = (
         (),
         ("/error",),
         _text,
+        ("segment:models",),
     ),
     Protocol(
         "openai",
@@ -105,6 +115,9 @@ TABLE: tuple[Protocol, ...] = (
         ("/choices/0/finish_reason", "/response/status"),
         ("/error",),
         _openai,
+        ("json:/model",),
+        ("/model", "/response/model"),
+        (("json", "/safety_identifier"), ("json", "/user")),
     ),
     Protocol(
         "anthropic",
@@ -115,6 +128,9 @@ TABLE: tuple[Protocol, ...] = (
         ("/stop_reason", "/delta/stop_reason"),
         ("/error",),
         _anthropic,
+        ("json:/model",),
+        ("/model", "/message/model"),
+        (("json", "/metadata/user_id"),),
     ),
     Protocol(
         "mlflow",

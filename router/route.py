@@ -20,6 +20,8 @@ from router.flag import Algorithm, Flag, Match, UnitSource
 from router.protocols import ROWS as PROTOCOLS
 from router.quantity import Unreadable
 from router.rules import UNIT
+from router.serving import Serving
+from router.serving_keys import LowerFieldName, Pointer, ShadowModel
 from router.strict import (
     Duration,
     Name,
@@ -32,13 +34,16 @@ from router.strict import (
     request_path,
     wrong,
 )
+from router.token_keys import TokensModel
 
 # Where a unit may stand in a request: one row per kind, whether it needs a name, and what that name looks like.
 PLACES: dict[str, str] = {
     "header": "a field name",
     "cookie": "a cookie's name",
     "query": "a parameter's name",
+    "path": "optionally the number of a segment, from 1",
     "json": "a JSON pointer that begins with '/'",
+    "jwt": "a claim's name",
     "request": "",
 }
 
@@ -49,9 +54,16 @@ class UnitModel(Strict):
     kind: Name
     from_: Annotated[
         list[Annotated[tuple[str, str], reads(lambda value: place(value, PLACES))]],
-        Field(alias="from", min_length=1),
-    ]
+        Field(alias="from"),
+    ] = []
     on_missing: Literal["control", "error", "mint-cookie"] = "control"
+    jwt: TokensModel | None = None
+
+    @model_validator(mode="after")
+    def _tokens_are_verified(self) -> UnitModel:
+        if self.jwt is None and any(kind == "jwt" for kind, _ in self.from_):
+            raise wrong("keys and algorithms under 'unit.jwt'", "none")
+        return self
 
     @model_validator(mode="after")
     def _cookie_to_mint(self) -> UnitModel:
@@ -97,6 +109,11 @@ class Route(Strict):
     retries: Annotated[int, reads(_few), Field(ge=0, le=3)] = 1
     repeatable: Truth = False
     fallback: Truth = False
+    restore_model: Truth = False
+    deadline: LowerFieldName | None = None
+    cost: LowerFieldName | None = None
+    outcomes: Annotated[dict[Name, Pointer], Field(max_length=16)] = {}
+    shadow: ShadowModel | None = None
     hash: Algorithm = ALGORITHM
     enabled: Truth = True
     schedule: ScheduleModel | None = None
@@ -109,6 +126,7 @@ class Route(Strict):
     def _names_what_exists(self) -> Route:
         named: list[tuple[Path, str]] = [(("default",), self.default)]
         named += [(("units", arm), arm) for arm in self.units]
+        named += [(("shadow", "arm"), self.shadow.arm)] if self.shadow else []
         named += [(("rules", i, "serve"), rule.serve) for i, rule in enumerate(self.rules)]
         for path, arm in named:
             if arm not in self.arms:
@@ -129,11 +147,13 @@ class Route(Strict):
         if served and len(served) < len(self.arms):
             missing = next(name for name in self.arms if name not in served)
             raise wrong("an upstream, as the other arms have", "none", at=("arms", missing))
+        if not served and self.serving() is not None:
+            raise wrong("arms with an upstream for what is said about serving", "none", at=("arms",))
         if not served and self.match is not None:
             raise wrong("no match on a route whose arms have no upstream", "one", at=("match",))
         for name, arm in self.arms.items():
-            if not served and (arm.set or arm.declares):
-                raise wrong("an upstream for what it sets or declares", "none", at=("arms", name))
+            if not served and arm.needs_upstream():
+                raise wrong("an upstream for what else it says", "none", at=("arms", name))
             if arm.value is None and self.type != "string":
                 raise wrong(f"a value, since the type is {self.type}", "none", at=("arms", name))
             try:
@@ -154,6 +174,32 @@ class Route(Strict):
                     raise wrong("a unit on the list of one arm", repr(unit), at=("units", arm, i))
         return self
 
+    @model_validator(mode="after")
+    def _protocol_knows(self) -> Route:
+        row = PROTOCOLS[self.protocol]
+        if not self.unit.from_ and not row.unit:
+            named = ", ".join(one.name for one in PROTOCOLS.values() if one.unit)
+            raise wrong(f"a place in 'unit.from': only {named} have places of their own", self.protocol)
+        if self.restore_model and not row.named:
+            named = ", ".join(one.name for one in PROTOCOLS.values() if one.named)
+            raise wrong(f"restore_model with a protocol whose answers name the model: {named}", self.protocol)
+        return self
+
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Where the unit stands: as the file says, else where clients of the protocol name it."""
+        return tuple(self.unit.from_) or PROTOCOLS[self.protocol].unit
+
+    def serving(self) -> Serving | None:
+        """What is said about serving; None when nothing is."""
+        said = Serving(
+            self.restore_model,
+            self.deadline or "",
+            self.cost or "",
+            tuple(self.outcomes.items()),
+            self.shadow.compiled() if self.shadow else None,
+        )
+        return None if said == Serving() else said
+
 
 def flag_of(route: Route) -> Flag:
     """The flag of a route without experiments, at revision 0."""
@@ -163,7 +209,12 @@ def flag_of(route: Route) -> Flag:
     return Flag(
         route=route.route,
         match=Match(match.path, match.host, headers) if served else None,
-        unit=UnitSource(route.unit.kind, tuple(route.unit.from_), route.unit.on_missing),
+        unit=UnitSource(
+            route.unit.kind,
+            route.places(),
+            route.unit.on_missing,
+            route.unit.jwt.compiled() if route.unit.jwt else None,
+        ),
         arms=tuple(model.compiled(arm, route.type) for arm, model in route.arms.items()),
         default=route.default,
         expose=route.expose,
@@ -173,6 +224,7 @@ def flag_of(route: Route) -> Flag:
         retries=route.retries,
         repeatable=route.repeatable,
         fallback=route.fallback,
+        serving=route.serving(),
         algorithm=route.hash,
         enabled=route.enabled,
         schedule=route.schedule.compiled() if route.schedule else None,

@@ -77,6 +77,9 @@ TABLE: tuple[Row, ...] = (
     Row("connections_limit", 16_384, "Client connections of a worker; one more is answered 503 and closed."),
     Row("requests_limit", 4096, "Requests a worker serves at a time; one more is answered 503."),
     Row("graceful_timeout_ms", 30_000, "How long a stopping worker waits for open answers."),
+    Row("worker_timeout_ms", 30_000, "A gateway's worker whose loop stands still for so long is replaced."),
+    Row("access_log", "", "File for a line of JSON per request; '-' for standard output, empty for none."),
+    Row("traces", "", "'otlp' sends a span per request, as the OTEL_ variables say; needs the extra 'otel'."),
     Row("lease_ms", 5000, "How long a controller's lease lasts without renewal."),
     Row("look_ms", 1000, "Least time between two looks at one run."),
     Row("writer_silence_ms", 10_000, "A writer silent for so long no longer holds the watermark."),
@@ -124,6 +127,9 @@ class Settings:
     connections_limit: int
     requests_limit: int
     graceful_timeout_ms: int
+    worker_timeout_ms: int
+    access_log: str
+    traces: str
     lease_ms: int
     look_ms: int
     writer_silence_ms: int

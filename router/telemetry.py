@@ -56,7 +56,7 @@ TABLE: tuple[Row, ...] = (
         "pointsman_upstream_failures",
         "counter",
         "Requests without a good answer from their arm: connect_failed, timeout, truncated, bad_answer, stream_error, "
-        "circuit_open, not_set.",
+        "circuit_open, no_room, not_set.",
         ("route", "arm", "outcome"),
     ),
     Row(
@@ -95,6 +95,29 @@ TABLE: tuple[Row, ...] = (
         "counter",
         "Requests of an arm that the default arm answered instead.",
         ("route", "arm"),
+    ),
+    Row(
+        "gateway",
+        "pointsman_shadows",
+        "counter",
+        "Copies of requests to an arm, by how they ended: ok, 5xx, connect_failed, timeout, truncated, bad_answer, "
+        "dropped.",
+        ("route", "arm", "outcome"),
+    ),
+    Row(
+        "gateway",
+        "pointsman_shadow_comparisons",
+        "counter",
+        "Answers to copies beside those to the clients: equal, differs, unreadable.",
+        ("route", "arm", "result"),
+    ),
+    Row(
+        "gateway",
+        "pointsman_shadow_seconds",
+        "histogram",
+        "Time from a copy's sending to its answer's end.",
+        ("route", "arm"),
+        SLOW_S,
     ),
     Row(
         "gateway",
@@ -145,6 +168,19 @@ TABLE: tuple[Row, ...] = (
     ),
     Row("gateway", "pointsman_store_up", "gauge", "1 while Redis answers."),
     Row("gateway", "pointsman_store_wiped", "gauge", "1 while the store lacks flags that route here."),
+    Row(
+        "gateway",
+        "pointsman_loop_stalls",
+        "counter",
+        "Times that a worker's loop stood still for over 100 ms.",
+    ),
+    Row("gateway", "pointsman_loop_stalled_ms", "counter", "For how long it did."),
+    Row(
+        "gateway",
+        "pointsman_access_lines_dropped",
+        "counter",
+        "Lines of the access log that were not written.",
+    ),
     Row("gateway", "pointsman_overridden", "gauge", "1 while a file on this host overrides flags."),
     Row("gateway", "pointsman_other", "counter", "Counts for which the shared table had no room."),
     Row(

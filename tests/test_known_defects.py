@@ -80,7 +80,7 @@ DEFECTS: dict[str, tuple[str, ...]] = {
         "gateway/test_identify.py test_a_held_body_without_a_unit_leaves_the_later_places",
     ),
     "a unit that is seen in two arms stays in the analysis": (
-        "controller/test_fold.py test_a_unit_seen_in_two_arms_is_dropped",
+        "controller/test_fold.py test_a_unit_seen_in_two_arms_is_dropped_in_both_alike",
     ),
     # Exposures.
     "evaluating a flag counts as being exposed to it": (

@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOOR = (
-    "errors document telemetry settings address protocols bucketing quantity rules traits lanes flag assignment explain "
-    "moves forcing decision_id events outcome reading moments claims metric methods ramp strict arm conditions route metric_keys "
+    "errors document telemetry settings address protocols serving bucketing quantity rules traits lanes flag assignment explain "
+    "moves forcing decision_id events outcome reading moments claims metric methods ramp strict serving_keys token_keys arm conditions route metric_keys "
     "population run experiment_keys experiment files layers timetable prospect sizes forecast notes degradation change drift prerequisites plan_lines "
     "plan_population plan restore attribution health readouts weighing verdict evidence lifecycle decision roll"
 ).split()
@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "router.local": {"floor", "router.store", "redis"},
     "router.gateway": {
         "floor", "router.store", "router.local.parent", "gunicorn", "uvloop", "httptools", "msgspec", "redis",
-        "prometheus_client",
+        "prometheus_client", "jwt", "opentelemetry",
     },
     "router.api": {
         "floor", "router.store", "router.local.parent", "flask", "werkzeug", "gunicorn", "jinja2", "markupsafe",

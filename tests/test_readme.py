@@ -19,7 +19,7 @@ from tests.gateway.running import eventually
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", "config/README.md", "deploy/README.md", "router/api/README.md")
-OF_THE_LAUNCHER = {"test", "slow", "bench", "simulate"}
+OF_THE_LAUNCHER = {"test", "slow", "bench", "simulate", "clients"}
 
 
 def blocks(page: str) -> list[list[str]]:

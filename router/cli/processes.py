@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from router.cli.client import Api
-from router.cli.exits import TROUBLE, YES
+from router.cli.exits import NO, TROUBLE, YES
 from router.cli.files import read_files, submit
 from router.document import Document, load
 from router.errors import Problem, SpecError
@@ -77,11 +77,21 @@ def run_role(serve: Callable[[Settings], None], settings: Settings) -> int:
 @settings_option
 @set_option
 @click.option("--bind", "gateway_bind", metavar="HOST:PORT", help="Where to listen.")
-def gateway(file: Path | None, pairs: tuple[str, ...], gateway_bind: str | None) -> int:
+@click.option(
+    "--check", is_flag=True, help="Only say what stands in the way of a start; exit 1 if anything does."
+)
+def gateway(file: Path | None, pairs: tuple[str, ...], gateway_bind: str | None, check: bool) -> int:
     """Run the gateway alone."""
+    settings = load_settings(file, pairs, gateway_bind=gateway_bind)
+    if check:
+        from router.gateway.checking import problems
+
+        found = problems(settings)
+        click.echo("\n".join(map(str, found)) or "nothing stands in the way")
+        return NO if found else YES
     from router.gateway.app import serve
 
-    return run_role(serve, load_settings(file, pairs, gateway_bind=gateway_bind))
+    return run_role(serve, settings)
 
 
 @click.command()

@@ -25,6 +25,11 @@ FAILURES = {
         "circuit_open",
         "the model server gave no answers just now and is left alone for a moment",
     ),
+    "no_room": (
+        503,
+        "no_room",
+        "as many requests as this arm's model servers may have are under way; try again",
+    ),
     "not_set": (
         413,
         "body_too_long",

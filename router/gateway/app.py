@@ -22,7 +22,6 @@ from router.settings import Settings, require_redis, require_token
 from router.store.secrets import Secrets, load_secrets
 
 COUNTERS = "counters-"
-WORKER_TIMEOUT_S = 30
 MASTER_GRACE_S = 5  # the master waits so much longer than its workers
 
 
@@ -42,7 +41,7 @@ class GatewayApplication(BaseApplication):  # type: ignore[misc] # gunicorn has 
             "bind": [settings.gateway_bind],
             "workers": settings.gateway_workers,
             "worker_class": GatewayWorker,
-            "timeout": WORKER_TIMEOUT_S,
+            "timeout": max(1, settings.worker_timeout_ms // 1000),
             "graceful_timeout": settings.graceful_timeout_ms // 1000 + MASTER_GRACE_S,
             "loglevel": settings.log_level,
             "proc_name": "pointsman-gateway",

@@ -10,13 +10,14 @@ from router.assignment import Reason
 from router.flag import Arm, Flag
 from router.gateway.breaker import Breaker, Budget
 from router.gateway.counters import Row, Tally
-from router.gateway.setting import Edit
+from router.gateway.setting import edit_of
 from router.telemetry import ROWS
 
 IDENTITIES_MOST = 4  # two are too many already
 STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 # How a request may end without a good answer of its arm; each is an error of the arm.
-FAULTS = ("connect_failed", "timeout", "truncated", "bad_answer", "stream_error", "circuit_open", "not_set")
+FAULTS = ("connect_failed", "timeout", "truncated", "bad_answer", "stream_error", "circuit_open", "no_room",
+          "not_set")  # fmt: skip
 BOUNDS_S = ROWS["pointsman_request_seconds"].bounds
 EDGES = (*(f"{bound:g}" for bound in BOUNDS_S), "+Inf")
 
@@ -24,9 +25,10 @@ EDGES = (*(f"{bound:g}" for bound in BOUNDS_S), "+Inf")
 class Standing:
     """What is known of an arm from its requests; outlives the flag's revisions."""
 
-    __slots__ = ("breaker", "budget", "epoch", "identities")
+    __slots__ = ("breaker", "budget", "cold", "epoch", "identities")
 
-    def __init__(self) -> None:
+    def __init__(self, warm: int = 0) -> None:
+        self.cold = warm  # copies of requests it has still to answer before its first unit
         self.breaker = Breaker()
         self.budget = Budget()
         self.epoch = 0
@@ -51,7 +53,8 @@ class ArmRoute:
         self.name = arm.name
         self.upstream = upstream
         self.standing = standing
-        self.edit = None if arm.set is None else Edit(arm.set, f"arms.{arm.name}.set")
+        self.price = arm.price
+        self.edit = edit_of(flag, arm)
         base = Address.parse(arm.upstream).base.encode() if arm.upstream else b""
         if self.edit is not None and self.edit.path is not None:
             base += self.edit.path

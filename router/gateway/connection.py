@@ -201,6 +201,11 @@ class Connection(asyncio.Protocol):
         """The other side has said all it will say."""
         return False
 
+    @property
+    def answered_until_close(self) -> bool:
+        """Whether the close is the answer's end."""
+        return self._until_close and self._in_message
+
     def connection_lost(self, problem: Exception | None) -> None:
         """Closed: the end of an answer that has no other end, or a failure."""
         exchange, self.exchange = self.exchange, None
@@ -208,7 +213,7 @@ class Connection(asyncio.Protocol):
             self.upstream.forget(self)
             return
         exchange.now_ns = perf_counter_ns()
-        if self._until_close and self._in_message and problem is None:
+        if self.answered_until_close and problem is None:
             exchange.answer_complete(())
         else:
             exchange.upstream_lost(began=self._in_message or self._overhead > 0)

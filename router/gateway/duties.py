@@ -21,17 +21,21 @@ import msgspec
 
 from router.decision_id import Signer, unit_digester
 from router.errors import StoreUnavailable
+from router.flag import Arm
 from router.forcing import Forcing
 from router.gateway import losses
+from router.gateway.access_log import AccessLog
 from router.gateway.counters import Counters, Row, tally_key
 from router.gateway.held import HeldFlags
 from router.gateway.pages import Pages
+from router.gateway.pool import upstream_of
 from router.gateway.ports import Counts
+from router.gateway.ports import Gate as GateLike
 from router.gateway.probes import Probes
 from router.gateway.recorder import Recorder
 from router.gateway.routing import Gate
-from router.gateway.snapshot import Compiler, Snapshot
-from router.gateway.upstream import Upstream
+from router.gateway.snapshot import CompiledRoute, Compiler, Snapshot
+from router.gateway.tracing import Tracing, provider_of
 from router.settings import Settings
 from router.store.connect import connect_async, reachable
 from router.store.events import AsyncEventLog
@@ -77,24 +81,17 @@ class Duties:
         self.recorder = Recorder(
             self._events, row, writer, flush_rows=settings.flush_rows, buffer_rows=settings.buffer_rows
         )
-        self.gate = Gate(
-            self.recorder,
-            Signer(secrets.decision_keys),
-            unit_digester(secrets.unit_key),
-            row,
-            forcing=Forcing(secrets.decision_keys),
-            hold_limit=settings.body_hold_limit,
-            clock=clock,
-        )
-        self._probes = Probes(lambda: self._beat_now.set())
-        compiler = Compiler(
-            lambda url: Upstream(url, self.counts),
+        self.gate = self._gate(secrets)
+        self._probes = Probes(self._probed)
+        self._compiler = Compiler(
+            lambda url, limits=None: upstream_of(url, self.counts, limits),
             row,
             settings.first_byte_timeout_ms,
             settings.total_timeout_ms,
             self._probes,
         )
-        self.flags = HeldFlags(self.gate, compiler, row, self._data_dir, log, self._swapped)
+        self.front, self._access_log, self._spans = self._dressed()
+        self.flags = HeldFlags(self.gate, self._compiler, row, self._data_dir, log, self._swapped)
         self._watch = FlagWatch(self._client, self._keys, self.flags, settings.poll_ms)
         self.gate.pages = Pages(self.flags.state, self._totals, self._gauges)
         self._flush_now = asyncio.Event()
@@ -102,11 +99,46 @@ class Duties:
         self._stopping = asyncio.Event()
         self.recorder.wake = self._flush_now.set
         self._tasks: list[asyncio.Task[None]] = []
+        self._stalls = row.tally("pointsman_loop_stalls")
+        self._stalled_ms = row.tally("pointsman_loop_stalled_ms")
         self._http = {name: row.tally("pointsman_http", event=name) for name in HTTP_COUNTS}
+
+    def _gate(self, secrets: Secrets) -> Gate:
+        """The gate without flags."""
+        return Gate(
+            self.recorder,
+            Signer(secrets.decision_keys),
+            unit_digester(secrets.unit_key),
+            self._row,
+            forcing=Forcing(secrets.decision_keys),
+            hold_limit=self._settings.body_hold_limit,
+            clock=clock,
+        )
+
+    def _dressed(self) -> tuple[GateLike, AccessLog | None, Any]:
+        """The gate as clients meet it, with an access log and spans where the settings ask for them."""
+        front: GateLike = self.gate
+        log, provider = None, provider_of(self._settings.traces)
+        if provider is not None:
+            front = Tracing(front, provider.get_tracer("pointsman"))
+        if self._settings.access_log:
+            front = log = AccessLog(front, self._settings.access_log, self._row)
+        return front, log, provider
+
+    def stalled(self, seconds: float) -> None:
+        """The loop stood still for so long."""
+        self._stalls.n += 1
+        self._stalled_ms.n += round(seconds * 1000)
 
     def _swapped(self, snapshot: Snapshot) -> None:
         """Other flags route from now on."""
         self.recorder.running(snapshot.running())
+        self._compiler.servers.heard(self._probes.ready)
+        self._beat_now.set()
+
+    def _probed(self) -> None:
+        """A server is ready, or no longer."""
+        self._compiler.servers.heard(self._probes.ready)
         self._beat_now.set()
 
     def start(self) -> None:
@@ -149,6 +181,8 @@ class Duties:
         """Copy all counters to shared memory."""
         for name, tally in self._http.items():
             tally.n = getattr(self.counts, name)
+        if self._access_log is not None:
+            self._access_log.write()
         self._row.publish()
 
     async def _beat_forever(self) -> None:
@@ -182,11 +216,14 @@ class Duties:
         """Arms that are compared: nothing else waits for them."""
         routes = self.gate.snapshot.experiments() if self.gate.snapshot else ()
         return {
-            f"{route.flag.route}/{arm.name}": self._probes.of(arm.upstream)
+            f"{route.flag.route}/{arm.name}": self._is_ready(route, arm)
             for route in routes
             for arm in route.flag.arms
             if arm.upstream
         }
+
+    def _is_ready(self, route: CompiledRoute, arm: Arm) -> bool:
+        return self._probes.of_arm(arm) and route.is_warm(arm.name)
 
     def _totals(self) -> Mapping[str, int]:
         self.publish()
@@ -201,9 +238,10 @@ class Duties:
         }
         for route, revision in self.flags.revisions().items():
             gauges[tally_key("pointsman_flag_revision", route=route)] = revision
-        for route, arm in self.flags.arms():
-            key = tally_key("pointsman_arm_ready", route=route, arm=arm.name)
-            gauges[key] = self._probes.of(arm.upstream)
+        routes = self.gate.snapshot.routes if self.gate.snapshot else {}
+        for name, arm in self.flags.arms():
+            key = tally_key("pointsman_arm_ready", route=name, arm=arm.name)
+            gauges[key] = self._is_ready(routes[name], arm)
         return gauges
 
     async def stop(self) -> None:
@@ -222,6 +260,10 @@ class Duties:
             _, waiting = await asyncio.wait(left, timeout=0.1)
             left = list(waiting)
         self._probes.stop()
+        if self._access_log is not None:
+            await self._access_log.written(LAST_CALLS_S)
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.force_flush, int(LAST_CALLS_S * 1000))
         with contextlib.suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(LAST_CALLS_S):
                 await self.recorder.flush(clock())

@@ -11,9 +11,8 @@ from time import perf_counter_ns
 
 from router.gateway.answers import FAILURES, PLAIN, STATUS_LINES, answer, failure
 from router.gateway.fields import CHUNKED, CRLF, answer_fields, chunk, last_chunk
-from router.gateway.observing import Observer
 from router.gateway.sending import Sending
-from router.gateway.shape import Field, Shape
+from router.gateway.shape import ANSWER_SHAPES, Field, Shape
 
 CONTINUE_AFTER_NS = 500_000_000  # for so long the upstream may say itself whether it wants the body
 CONTINUE = 100
@@ -51,13 +50,13 @@ class Exchange(Sending):
             self.once_more()
             return
         self.answered = True
-        self._held.clear()
         self._status = status
         self._deadline = 0
         self._moved_ns = self.now_ns
         ticket.first_byte_us = (self.now_ns - self._begun_ns) // 1000
-        if ticket.protocol is not None and not bodiless:
-            self._observer = ticket.observed = Observer(ticket.protocol, shape.fields(values))
+        if ticket.reader is not None and not bodiless:
+            shape, values, length = self._observe(status, shape, values, length)
+        self._held.clear()
         out = self._out
         out.append(STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status)
         lines, has_date = answer_fields(shape, values)
@@ -68,6 +67,17 @@ class Exchange(Sending):
             out.append(client.plane.date)
         out.append(ticket.answer_headers)
         self._frame(length if status != 204 else None, framed=length is not None or bodiless)
+
+    def _observe(
+        self, status: int, shape: Shape, values: tuple[bytes, ...], length: int | None
+    ) -> tuple[Shape, tuple[bytes, ...], int | None]:
+        """Begin to read an answer, as its route wants; its head and length as they go on."""
+        fields = shape.fields(values)
+        observer = self._observer = self.ticket.observed = self.ticket.reader.begin(self, status, fields)
+        framed, length = observer.framed(fields, length)
+        if framed is not fields:
+            shape, values = ANSWER_SHAPES.split(framed)
+        return shape, values, length
 
     def _frame(self, length: int | None, *, framed: bool) -> None:
         """The fields that are ours: how the body ends, and whether the connection stays."""
@@ -96,18 +106,23 @@ class Exchange(Sending):
             self._moved_ns = now
         ticket.answer_octets += len(data)
         if self._observer is not None:
-            self._observer.feed(data)
+            data = self._observer.feed(data)
+            if not data:
+                return
         self._out.append(chunk(data) if self._answer_chunked else data)
 
     def answer_complete(self, trailers: Iterable[Field]) -> None:
         """The answer is whole."""
-        if self._answer_chunked:
-            self._out.append(last_chunk(trailers))
         outcome, observer = "ok", self._observer
         if observer is not None:
-            observer.end()
+            if rest := observer.end():
+                self._out.append(chunk(rest) if self._answer_chunked else rest)
             if observer.failed and self._status < 400:
                 outcome = "stream_error"
+            for copy in observer.copies:
+                self.client.loop.call_soon(copy.start)
+        if self._answer_chunked:
+            self._out.append(last_chunk(trailers))
         self._end(outcome, self._status, self.now_ns)
 
     def upstream_lost(self, *, began: bool) -> None:
@@ -214,8 +229,8 @@ class Exchange(Sending):
     def _reply(self, status: int, code: str, message: str) -> None:
         """An answer of ours instead of the upstream's, in the shape that the client's protocol knows."""
         close = not self.client.stays_open(self)
-        protocol = self.ticket.protocol
-        shape = PLAIN if protocol is None else protocol.error
+        reader = self.ticket.reader
+        shape = PLAIN if reader is None else reader.protocol.error
         extra = self.client.plane.date + self.ticket.answer_headers
         bare = self.head.method == b"HEAD"
         self._out.append(

@@ -74,3 +74,6 @@ def measured(ticket: Ticket) -> Iterator[tuple[str, float]]:
             yield "tokens_in", answer.tokens_in
         if answer.tokens_out is not None:
             yield "tokens_out", answer.tokens_out
+        if answer.cost is not None:
+            yield "cost", answer.cost
+        yield from answer.found.items()

@@ -19,6 +19,7 @@ import msgspec
 
 from router.flag import UnitSource
 from router.gateway.pointer import parts_of, value_at
+from router.gateway.tokens import Verifier
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -28,6 +29,10 @@ JsonReader = Callable[[bytes], "bytes | None"]
 
 class HeadLike(Protocol):
     """What is read of a request head."""
+
+    @property
+    def path(self) -> bytes:
+        """The target without the query."""
 
     @property
     def query(self) -> bytes:
@@ -64,7 +69,8 @@ class Identifier:
         self.kind = source.kind
         self.on_missing = source.on_missing
         self.cookie = next((name for kind, name in source.places if kind == "cookie"), "")
-        self._readers = [_reader(kind, name) for kind, name in source.places]
+        verifier = None if source.jwt is None else Verifier(source.jwt)
+        self._readers = [_reader(kind, name, verifier) for kind, name in source.places]
 
     def find(self, head: HeadLike, body: bytes | None, request: int, limit: int) -> bytes | NeedsBody | None:
         """The unit; ``NEEDS_BODY`` when it may stand in a body that is not held yet; None when there is none."""
@@ -90,11 +96,15 @@ def may_hold(head: HeadLike, limit: int) -> bool:
     return head.chunked or 0 < (head.length or 0) <= limit
 
 
-def _reader(kind: str, name: str) -> tuple[Callable[[Any, int], bytes | None], bool]:
+def _reader(
+    kind: str, name: str, verifier: Verifier | None
+) -> tuple[Callable[[Any, int], bytes | None], bool]:
     """One place as a function, and whether it reads the body."""
     if kind == "json":
         read = json_reader(name)
         return (lambda body, _: read(body)), True
+    if verifier is not None and kind == "jwt":
+        return verifier.claim(name), False
     return READERS[kind](name.encode()), False
 
 
@@ -133,6 +143,18 @@ def _query(name: bytes) -> Reader:
     return read
 
 
+def _path(name: bytes) -> Reader:
+    if not name:
+        return lambda head, _: unquote_to_bytes(head.path)
+    number = int(name)
+
+    def read(head: HeadLike, _: int) -> bytes | None:
+        segments = head.path.split(b"/", number + 1)
+        return unquote_to_bytes(segments[number]) or None if number < len(segments) else None
+
+    return read
+
+
 def _request(_: bytes) -> Reader:
     return lambda head, request: b"%016x" % request
 
@@ -142,6 +164,7 @@ READERS: Mapping[str, Callable[[bytes], Reader]] = {
     "header": _header,
     "cookie": cookie_reader,
     "query": _query,
+    "path": _path,
     "request": _request,
 }
 

@@ -16,6 +16,7 @@ import msgspec
 from router.gateway.pointer import parts_of, value_at
 from router.gateway.shape import Field
 from router.protocols import Protocol
+from router.serving import Price
 
 READ_MOST = 65_536  # octets of a JSON answer, or of one event
 EVENTS = b"text/event-stream"
@@ -34,10 +35,15 @@ class Observer:
         finish: why the model stopped.
         identity: which model says that it answered.
         failed: the answer holds an error though its status was good.
+        found: values of the route's outcomes.
+        price: of its tokens; None when the arm has none.
+        pointers: the route's outcomes and where they stand.
+        document: the whole answer, when it was JSON short enough to read.
+        copies: of the request, to be sent when its answer has left.
     """
 
-    __slots__ = ("_events", "_fields", "_pieces", "_protocol", "_room", "_whole", "failed", "finish", "identity", "tokens_in",
-                 "tokens_out")  # fmt: skip
+    __slots__ = ("_charged", "_events", "_fields", "_pieces", "_protocol", "_room", "_whole", "copies", "document", "failed", "finish", "found",
+                 "identity", "pointers", "price", "tokens_in", "tokens_out")  # fmt: skip
 
     def __init__(self, protocol: Protocol, headers: list[Field]) -> None:
         self._protocol = protocol
@@ -46,6 +52,12 @@ class Observer:
         self.finish: str | None = None
         self.identity: str | None = None
         self.failed = False
+        self.found: dict[str, float] = {}
+        self.price: Price | None = None
+        self.pointers: tuple[tuple[str, str], ...] = ()
+        self.document: Any = None
+        self.copies: tuple[Any, ...] = ()
+        self._charged: float | None = None
         fields = {key: value for key, _, value in headers}
         self._fields = fields
         kind = fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
@@ -59,8 +71,27 @@ class Observer:
         self._pieces = b""
         self._identify({})
 
-    def feed(self, data: bytes) -> None:
-        """Octets of the body."""
+    @property
+    def cost(self) -> float | None:
+        """As a field of the answer says, else its tokens at the arm's price; None when neither is known."""
+        if self._charged is not None or self.price is None:
+            return self._charged
+        return self.price.cost(self.tokens_in, self.tokens_out)
+
+    def charged(self, field: bytes) -> None:
+        """A field of the answer may say what it cost."""
+        try:
+            value = float(self._fields.get(field, b""))
+        except ValueError:
+            return
+        self._charged = value if 0 <= value < float("inf") else None
+
+    def framed(self, headers: list[Field], length: int | None) -> tuple[list[Field], int | None]:
+        """The head's fields and the body's length as they go on."""
+        return headers, length
+
+    def feed(self, data: bytes) -> bytes:
+        """Octets of the body; those that go on now."""
         if self._events:
             *lines, self._pieces = (self._pieces + data).split(b"\n")
             for line in lines:
@@ -73,20 +104,30 @@ class Observer:
             if self._whole and len(self._pieces) > self._room:
                 self._room = -1
                 self._pieces = b""
+        return data
 
-    def end(self) -> None:
-        """The answer is whole."""
+    def end(self) -> bytes:
+        """The answer is whole; octets that go on only now."""
         if self._events:
-            self.feed(b"\n")
+            Observer.feed(self, b"\n")
         elif self._room >= 0:
-            self._read(self._pieces[: self._room])
+            self.document = self._read(self._pieces[: self._room])
+            self._find()
         self._pieces = b""
+        return b""
 
-    def _read(self, text: bytes) -> None:
+    def _find(self) -> None:
+        """The route's outcomes: numbers, and yes or no as 1 or 0."""
+        for metric, pointer in self.pointers:
+            value = value_at(self.document, parts_of(pointer))
+            if isinstance(value, int | float):
+                self.found[metric] = float(value)
+
+    def _read(self, text: bytes) -> object:
         try:
-            document = msgspec.json.decode(text)
+            document: object = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return
+            return None
         row = self._protocol
         self.tokens_in = _count(document, row.tokens_in, self.tokens_in)
         self.tokens_out = _count(document, row.tokens_out, self.tokens_out)
@@ -94,6 +135,7 @@ class Observer:
         self.finish = finish if isinstance(finish, str) else self.finish
         self.failed = self.failed or _first(document, row.failed) is not None
         self._identify(document)
+        return document
 
     def _identify(self, document: object) -> None:
         if self.identity is not None:

@@ -50,7 +50,8 @@ class Ticket(Protocol):
         reply: fields and body of an answer of our own instead of passing on.
         blocked: nobody is asked, the attempt has failed already.
         edit: what the arm sets on the request; None for nothing.
-        protocol: what can be read in the answer; None for nothing.
+        reader: what is to be read in the answer; None for nothing.
+        asked_model: the model's name that the request had before an arm set another one.
         observed: what was read in it.
         upstream: the pool to send it to.
         target: the request target to send.
@@ -65,7 +66,8 @@ class Ticket(Protocol):
     reply: tuple[bytes, bytes] | None
     blocked: bool
     edit: Any
-    protocol: Any
+    reader: Any
+    asked_model: str
     observed: Any
     upstream: Any
     target: bytes
@@ -94,6 +96,9 @@ class Gate(Protocol):
 
     def finished(self, ticket: Any, status: int, outcome: str, latency_us: int) -> None:
         """The request has ended: ok, client_abort, or one of the arm's faults."""
+
+    def noted(self, ticket: Any, metric: str, value: float) -> None:
+        """Something was measured about a request, perhaps after its end."""
 
     def reported(self, ticket: Any, value: bytes) -> None:
         """The value of an answer's Pointsman-Outcome field."""

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable
 
 from router.address import Address
+from router.flag import Arm
 
 PATH = "/v2/health/ready"
 WITHIN_S = 1.0
@@ -57,6 +58,11 @@ async def _ask(url: str) -> bool:
             await writer.wait_closed()
 
 
+def servers_of(arm: Arm) -> tuple[str, ...]:
+    """The addresses of an arm's servers."""
+    return arm.pool.endpoints if arm.pool is not None and arm.pool.endpoints else (arm.upstream,)
+
+
 class Probes:
     """Keeps the readiness of all arms' servers."""
 
@@ -75,6 +81,10 @@ class Probes:
         if task := self._tasks.pop(address, None):
             task.cancel()
         self.ready.pop(address, None)
+
+    def of_arm(self, arm: Arm) -> bool:
+        """Whether every server of an arm was ready when last asked."""
+        return all(self.of(url) for url in servers_of(arm))
 
     def of(self, url: str) -> bool:
         """Whether an arm's server was ready when last asked; one that was never asked is not."""

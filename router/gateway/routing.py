@@ -209,7 +209,7 @@ class Gate:
     @staticmethod
     def _send(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedHead) -> None:
         ticket.arm = arm
-        ticket.protocol = route.protocol
+        ticket.reader = route.reader
         ticket.retries = route.flag.retries
         arm.standing.budget.requests += 1
         _serve_by(ticket, route, arm, head)
@@ -249,6 +249,7 @@ class Gate:
         if route is None or arm is None or not route.flag.fallback or ticket.failed or arm is route.default:
             return False
         ticket.failed = outcome
+        ticket.asked_model = ""
         arm.fallbacks.n += 1
         _serve_by(ticket, route, route.default, head)
         if route.flag.expose == "all" and ticket.running is not None:
@@ -283,6 +284,11 @@ class Gate:
             for name, value in measured(ticket):
                 if name in running.measures:
                     self._write_down(ticket, name, to_fixed(value))
+
+    def noted(self, ticket: Ticket, metric: str, value: float) -> None:
+        """Something was measured about a request, perhaps after its end; written down where the experiment lists it."""
+        if ticket.running is not None and metric in ticket.running.measures:
+            self._write_down(ticket, metric, to_fixed(value))
 
     def reported(self, ticket: Ticket, value: bytes) -> None:
         """An answer's field ``Pointsman-Outcome: metric=value``; several are parted by commas."""
@@ -322,7 +328,7 @@ def _serve_by(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedH
     ticket.served = arm
     ticket.upstream = arm.upstream
     ticket.edit = arm.edit
-    ticket.protocol = route.protocol
+    ticket.reader = route.reader
     ticket.target = head.target if arm.base is None else arm.base + head.target[len(route.prefix) :]
     breaker = arm.standing.breaker
     ticket.blocked = breaker.failures > 0 and not breaker.allows(monotonic())

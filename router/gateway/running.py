@@ -17,7 +17,7 @@ class Running:
     Attributes:
         headers: by arm, the answer's header fields up to the decision id; empty when none are shown.
         signing: by arm index, what makes decision ids; filled as they are wanted.
-        measures: what gateways measure of each answer and write down; most runs have none.
+        measures: what gateways measure of each answer, or read in it, and write down; most runs have none.
         slow_us: beyond it a request is slow; None where the run does not ask.
         traits: reads what is kept with an exposure; None where the run declares nothing.
     """
@@ -29,7 +29,8 @@ class Running:
         self.epoch = experiment.epoch
         self.signing: dict[int, Callable[[int, int, int], bytes]] = {}
         self.slow_us = None if experiment.slow_ms is None else experiment.slow_ms * 1000
-        self.measures = frozenset(experiment.measures)
+        outcomes = flag.serving.outcomes if flag.serving is not None else ()
+        self.measures = frozenset(experiment.measures) | {metric for metric, _ in outcomes}
         declared = experiment.traits
         self.traits = None if declared is UNSET else TraitReader(declared)
         self.headers = {arm.name: _headers(flag, experiment, arm.name) for arm in flag.arms}

@@ -15,10 +15,12 @@ from router.gateway.fields import chunk, last_chunk, request_head
 from router.gateway.head import Head
 from router.gateway.observing import BINARY_LENGTH, Observer
 from router.gateway.shape import Field
+from router.gateway.upstream import NoRoomError
 
 if TYPE_CHECKING:
     from router.gateway.client import Client
     from router.gateway.connection import Connection
+    from router.gateway.setting import Edit
 
 MS = 1_000_000  # ns
 REPLAY_MOST = 65_536  # octets of a request body kept for a repetition
@@ -118,13 +120,20 @@ class Sending:
         if ticket.blocked:
             self.fail("circuit_open")
             return
-        if ticket.edit is not None and ticket.edit.changes_body and self.head.has_body and not self._whole():
+        if ticket.edit is not None and not self._may_edit(ticket.edit):
             return
         connection = None if self._fresh else ticket.upstream.take(self._moved_ns)
         if connection is None:
             self._dial()
         else:
             self._connected(connection)
+
+    def _may_edit(self, edit: Edit) -> bool:
+        """Whether what the edit needs is here; the client's own deadline begins to count."""
+        waits = edit.waits_ms(self.head)
+        if waits is not None:
+            self._total_deadline = min(self._total_deadline, self._begun_ns + waits * MS)
+        return not (edit.changes_body and self.head.has_body) or self._whole()
 
     def _whole(self) -> bool:
         """Whether the body is here to be changed; if not it is awaited, or too much."""
@@ -206,9 +215,9 @@ class Sending:
     async def _dialed(self) -> None:
         try:
             connection = await self.ticket.upstream.dial(self.client.limits.connect_s)
-        except (TimeoutError, OSError):
+        except (TimeoutError, OSError, NoRoomError) as problem:
             self._dialing = None
-            self.fail("connect_failed")
+            self.fail("no_room" if isinstance(problem, NoRoomError) else "connect_failed")
             self.flush()
             return
         self._dialing = None
@@ -248,6 +257,10 @@ class Sending:
         """The request with what its arm sets."""
         head, edit, held = self.head, self.ticket.edit, self._held
         lines, length = edit.lines, None
+        if edit.deadline:
+            left_ms = max(0, self._total_deadline - perf_counter_ns()) // MS
+            lines += b"%b: %d\r\n" % (edit.deadline, left_ms)
+        self.ticket.asked_model = edit.asked_model(head, b"".join(held))
         if edit.changes_body and head.has_body:
             body, more = edit.body(b"".join(held), head.lower.get(BINARY_LENGTH))
             held, lines, length = [body], lines + more, len(body)
@@ -256,6 +269,11 @@ class Sending:
         peer, target = self.client.peer, self.ticket.target
         self._send.append(request_head(head, target, peer, drops=edit.drops, lines=lines, length=length))
         self._send += held
+
+    def held_body(self) -> bytes | None:
+        """The whole body, where it is held for a repetition; None when it is not."""
+        whole = self.request_complete and self._replayable
+        return b"".join(self._held) if whole else None
 
     def once_more(self) -> None:
         """Another attempt, from the beginning, to where the ticket says now."""

@@ -16,9 +16,12 @@ from typing import Any
 import msgspec
 
 from router.errors import Problem, SpecError
-from router.flag import ArmSet
+from router.flag import Arm, ArmSet, Flag
+from router.gateway.head import Head
 from router.gateway.observing import BINARY_LENGTH
 from router.gateway.pointer import index_of, parts_of, value_at
+from router.protocols import ROWS as PROTOCOLS
+from router.serving import Serving
 
 SECRET = re.compile(r"\$\{(env|file):([^}]+)\}")
 # These describe the octets of a body as it was.
@@ -33,18 +36,48 @@ class Edit:
         drops: names of the fields that must not be copied from the client's request.
         path: instead of the route's own; None when it stays.
         changes_body: whether the body must be there as a whole.
+        deadline: the field that says how many ms the client waits; empty for none.
     """
 
-    __slots__ = ("_values", "changes_body", "drops", "lines", "path")
+    __slots__ = ("_model", "_values", "changes_body", "deadline", "drops", "lines", "path")
 
-    def __init__(self, wanted: ArmSet, at: str) -> None:
-        fields = [(name, resolved(value, f"{at}.headers.{name}")) for name, value in wanted.headers]
+    def __init__(
+        self, wanted: ArmSet, place: str, *, deadline: bytes = b"", model: tuple[str, ...] = ()
+    ) -> None:
+        fields = [(name, resolved(value, f"{place}.headers.{name}")) for name, value in wanted.headers]
         self.lines = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in fields)
-        self._values = [(parts_of(pointer), _filled(value, f"{at}.json")) for pointer, value in wanted.json]
+        self._values = [
+            (parts_of(pointer), _filled(value, f"{place}.json")) for pointer, value in wanted.json
+        ]
         self.changes_body = bool(self._values)
         names = frozenset(name.lower().encode() for name, _ in fields)
         self.drops = names | (OF_THE_BODY | {BINARY_LENGTH} if self.changes_body else frozenset())
         self.path = None if wanted.path is None else wanted.path.encode()
+        self.deadline = deadline
+        if deadline:
+            self.drops |= {deadline}
+        self._model = _replaced(model, wanted)
+        if self._model:
+            self.drops |= {b"accept-encoding"}  # a compressed answer could not be read
+
+    def waits_ms(self, head: Head) -> int | None:
+        """How many ms the client waits, if it says so."""
+        text = head.lower.get(self.deadline, b"") if self.deadline else b""
+        return int(text) if text.isdigit() and len(text) < 10 else None
+
+    def asked_model(self, head: Head, body: bytes) -> str:
+        """The model that a request asks for, where this arm sets another one; else nothing."""
+        kind, _, name = self._model.partition(":")
+        if kind == "segment":
+            _, _, rest = head.path.partition(b"/%b/" % name.encode())
+            return re.split(rb"[/:]", rest, maxsplit=1)[0].decode("latin-1")
+        if kind != "json":
+            return ""
+        try:
+            found = value_at(msgspec.json.decode(body), parts_of(name))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return ""
+        return found if isinstance(found, str) else ""
 
     def body(self, body: bytes, prefix: bytes | None) -> tuple[bytes, bytes]:
         """The body with this arm's values in it, and the fields that belong to it.
@@ -72,6 +105,25 @@ class Edit:
         return msgspec.json.encode(document)
 
 
+def edit_of(flag: Flag, arm: Arm) -> Edit | None:
+    """What is changed in the requests of an arm; None for nothing."""
+    serving = flag.serving or Serving()
+    if arm.set is None and not serving.deadline:
+        return None
+    model = PROTOCOLS[flag.protocol].model if serving.restore_model else ()
+    at_path = f"arms.{arm.name}.set"
+    return Edit(arm.set or ArmSet(), at_path, deadline=serving.deadline.encode(), model=model)
+
+
+def _replaced(model: tuple[str, ...], wanted: ArmSet) -> str:
+    """The place of a request's model name that an arm sets; empty when it sets none."""
+    pointers = [f"json:{pointer}" for pointer, _ in wanted.json]
+    for place in model:
+        if place in pointers or (place.startswith("segment:") and wanted.path is not None):
+            return place
+    return ""
+
+
 def _put(place: Any, parts: Sequence[str], value: object) -> None:
     """Set a value; objects on the way are made, elements of arrays must be there."""
     *way, last = parts
@@ -94,8 +146,8 @@ def _filled(value: Any, at: str) -> Any:
     return value
 
 
-def resolved(text: str, at: str) -> str:
-    """A text with each ``${env:NAME}`` and ``${file:PATH}`` replaced.
+def resolved(text: str, at: str, *, lines: bool = False) -> str:
+    """A text with each ``${env:NAME}`` and ``${file:PATH}`` replaced; of several lines only where they may be.
 
     Raises:
         SpecError: there is no such variable or file, or it holds what no field may.
@@ -107,7 +159,7 @@ def resolved(text: str, at: str) -> str:
             found = os.environ[name] if kind == "env" else Path(name).read_text(encoding="utf-8").strip()
         except (KeyError, OSError, UnicodeDecodeError):
             raise SpecError([Problem(at, f"a secret in {kind}:{name} of the gateway", "none")]) from None
-        if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in found):
+        if not lines and any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in found):
             raise SpecError([Problem(at, f"one line in {kind}:{name}", "a value with control characters")])
         return found
 

@@ -106,6 +106,10 @@ class Shapes(dict[tuple[bytes, ...], Shape]):
             self[names] = shape
         return shape
 
+    def split(self, fields: list[Field]) -> tuple[Shape, tuple[bytes, ...]]:
+        """The shape of these fields, and their values."""
+        return self[tuple(name for _, name, _ in fields)], tuple(value for _, _, value in fields)
+
 
 REQUEST_SHAPES = Shapes(ANEW)
 ANSWER_SHAPES = Shapes(HOP_BY_HOP)

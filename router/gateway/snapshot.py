@@ -10,22 +10,23 @@ Never here: a flag that could not be read. Its last good predecessor stays.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from router.assignment import CompiledFlag
 from router.errors import Problem, SpecError
 from router.flag import Arm, Flag
+from router.gateway.answer_reader import AnswerReader
 from router.gateway.arm import ArmRoute, Reasons, Standing
 from router.gateway.attributes import AskedHead, AttributeReader
 from router.gateway.counters import Row
 from router.gateway.identify import Identifier
 from router.gateway.overlay import Overlay
-from router.gateway.probes import address_of
 from router.gateway.running import Running
+from router.gateway.servers import Servers, Watcher
+from router.gateway.shadowing import Shadowing, Warming, every
 from router.gateway.table import Table
-from router.protocols import ROWS as PROTOCOLS
+from router.serving import Serving, Shadow
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
 SAFE = re.compile(r"[!-~]{1,200}")
@@ -58,7 +59,7 @@ class CompiledRoute:
         "headers",
         "identify",
         "prefix",
-        "protocol",
+        "reader",
         "reasons",
         "running",
         "total_ms",
@@ -74,16 +75,16 @@ class CompiledRoute:
         self.identify = Identifier(flag.unit)
         self.arms = {
             arm.name: ArmRoute(
-                flag, arm, compiler.upstream(arm.upstream), compiler.row, compiler.standing(flag, arm)
+                flag, arm, compiler.servers.upstream(arm), compiler.row, compiler.standing(flag, arm)
             )
             for arm in flag.arms
         }
         self.default = self.arms[flag.default]
-        reads = flag.protocol != "plain" or any(arm.declares for arm in flag.arms)
-        self.protocol = PROTOCOLS[flag.protocol] if reads else None
+        self.reader = AnswerReader.of(flag)
         match = flag.match
         path = match.path.rstrip("/") if match else ""
         self.prefix = path.encode()
+        self._copy_to(compiler)
         self.headers = tuple((k.lower().encode(), v.encode()) for k, v in match.headers) if match else ()
         self.first_byte_ms = (
             compiler.first_byte_ms if flag.first_byte_timeout_ms is None else flag.first_byte_timeout_ms
@@ -91,20 +92,26 @@ class CompiledRoute:
         self.total_ms = compiler.total_ms if flag.total_timeout_ms is None else flag.total_timeout_ms
         self.reasons = Reasons(flag.route, compiler.row)
 
+    def _copy_to(self, compiler: Compiler) -> None:
+        """Prepare the shadow and the arms that are to be warm, on connections of their own."""
+        if self.reader is None:
+            return
+        flag, shadow = self.flag, (self.flag.serving or Serving()).shadow
+        wanted: list[tuple[type[Shadowing], Shadow]] = [] if shadow is None else [(Shadowing, shadow)]
+        wanted += [(Warming, every(arm.name)) for arm in flag.arms if arm.warm and arm.name != flag.default]
+        for kind, one in wanted:
+            upstream = compiler.servers.upstream(flag.arm(one.arm), "shadow")
+            shadowing = kind(flag.route, self.prefix, one, self.arms[one.arm], upstream, compiler.row)
+            self.reader.shadows.append(shadowing)
+
+    def is_warm(self, arm: str) -> bool:
+        """Whether an arm has answered the copies that it is to answer first; the default arm has."""
+        return arm == self.flag.default or not self.arms[arm].standing.cold
+
     def asks_for(self, head: RoutedHead) -> bool:
         """Whether a request at its path has the header fields that it asks for."""
         lower = head.lower
         return all(lower.get(name) == value for name, value in self.headers)
-
-
-class Watcher(Protocol):
-    """Who wants to know which addresses are in use."""
-
-    def watch(self, address: str) -> None:
-        """An address is in use from now on."""
-
-    def forget(self, address: str) -> None:
-        """An address is in use no more."""
 
 
 class Compiler:
@@ -112,7 +119,7 @@ class Compiler:
 
     def __init__(
         self,
-        make_upstream: Callable[[str], Any],
+        make_upstream: Callable[..., Any],
         row: Row,
         first_byte_ms: int,
         total_ms: int,
@@ -121,51 +128,19 @@ class Compiler:
         self.row = row
         self.first_byte_ms = first_byte_ms
         self.total_ms = total_ms
-        self._make = make_upstream
-        self._upstreams: dict[str, Any] = {}
-        self._users: Counter[str] = Counter()
-        self._probes = probes
+        self.servers = Servers(make_upstream, probes)
         self._standings: dict[tuple[str, str, str], Standing] = {}
 
     def standing(self, flag: Flag, arm: Arm) -> Standing:
         """What is known of an arm from its requests so far; a changed flag does not forget it, a new epoch may."""
         name = (flag.route, arm.name, arm.identity or arm.upstream)
-        standing = self._standings.setdefault(name, Standing())
+        standing = self._standings.setdefault(name, Standing(arm.warm))
         standing.begin(flag.epoch)
         return standing
 
-    def upstream(self, url: str) -> Any:
-        """The upstream at an address; its path is the arm's matter. None without an address."""
-        if not url:
-            return None
-        try:
-            address = address_of(url)
-            if address not in self._upstreams:
-                self._upstreams[address] = self._make(address)
-        except ValueError as problem:
-            raise SpecError(
-                [Problem("arms.upstream", "an address such as http://host:port", str(problem))]
-            ) from None
-        return self._upstreams[address]
-
     def swapped(self, new: Iterable[CompiledRoute], old: Iterable[CompiledRoute]) -> None:
-        """These routes are in use from now on and those no longer; pools that nobody uses are closed."""
-        come, left = Counter(_addresses(new)), Counter(_addresses(old))
-        for address in come.keys() - self._users.keys():
-            if self._probes is not None:
-                self._probes.watch(address)
-        self._users.update(come)
-        self._users.subtract(left)
-        for address in left:
-            if self._users[address] <= 0:
-                del self._users[address]
-                self._close(address)
-
-    def _close(self, address: str) -> None:
-        if address in self._upstreams:
-            self._upstreams.pop(address).close()
-        if self._probes is not None:
-            self._probes.forget(address)
+        """These routes are in use from now on and those no longer."""
+        self.servers.swapped(_arms(new), _arms(old))
 
     def compile(self, flag: Flag) -> CompiledRoute:
         """A flag ready for requests.
@@ -176,8 +151,8 @@ class Compiler:
         return CompiledRoute(flag, self)
 
 
-def _addresses(routes: Iterable[CompiledRoute]) -> Iterator[str]:
-    return (address_of(arm.upstream) for route in routes for arm in route.flag.arms if arm.upstream)
+def _arms(routes: Iterable[CompiledRoute]) -> list[Arm]:
+    return [arm for route in routes for arm in route.flag.arms if arm.upstream]
 
 
 class Snapshot:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from router.assignment import Reason
+from router.gateway.answer_reader import AnswerReader
 from router.gateway.arm import ArmRoute
 from router.gateway.recorder import Block, RunBuffer
 from router.gateway.running import Running
 from router.gateway.setting import Edit
 from router.gateway.snapshot import CompiledRoute
-from router.protocols import Protocol
 
 Refusal = tuple[int, str, str]
 
@@ -20,10 +20,12 @@ class Ticket:
 
     Attributes:
         arm: the assigned one; what goes wrong counts against it, whoever answered.
+        head: of the request, where an access log is kept; ``span`` likewise where spans are.
         served: the one that is asked now.
         reply: fields and body of an answer of our own, for a request that goes nowhere.
         running: the run it was asked about, else the first of the route; None without one.
         failed: how the assigned arm failed before another one was asked; empty when none was.
+        asked_model: the model's name in the request, where an arm has set another and the client is to read its own.
         attempts: arm and outcome of each attempt that gave no answer; None when the first one did.
     """
 
@@ -34,7 +36,10 @@ class Ticket:
     upstream: Any = None
     target: bytes = b""
     edit: Edit | None = None
-    protocol: Protocol | None = None
+    reader: AnswerReader | None = None
+    asked_model: str = ""
+    head: Any = None
+    span: Any = None
     answer_headers: bytes = b""
     blocked: bool = False
     first_byte_ms: int = 0

@@ -16,14 +16,21 @@ IDLE_NS = 30_000_000_000
 IDLE_MOST = 256
 
 
+class NoRoomError(Exception):
+    """As many requests as an arm may have are under way, and no more may wait."""
+
+
 class Upstream:
     """The pool of connections to one model server."""
+
+    protocol = Connection
 
     def __init__(self, url: str, counts: Counts) -> None:
         self.url = url
         self.address = Address.parse(url)
         # The certificate and the name in it are verified; SSL_CERT_FILE names an authority of one's own.
         self.tls = ssl.create_default_context() if self.address.scheme == "https" else None
+        self.server_name = self.address.host
         self.counts = counts
         self.closed = False
         self._idle: list[Connection] = []
@@ -66,11 +73,11 @@ class Upstream:
     async def _dial(self) -> Connection:
         loop, address = asyncio.get_running_loop(), self.address
         if address.scheme == "unix":
-            _, connection = await loop.create_unix_connection(lambda: Connection(self), address.host)
+            _, connection = await loop.create_unix_connection(lambda: self.protocol(self), address.host)
             return connection
-        name = address.host if self.tls else None
+        name = self.server_name if self.tls else None
         _, connection = await loop.create_connection(
-            lambda: Connection(self), address.host, address.port, ssl=self.tls, server_hostname=name
+            lambda: self.protocol(self), address.host, address.port, ssl=self.tls, server_hostname=name
         )
         return connection
 

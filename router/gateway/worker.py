@@ -15,6 +15,7 @@ import resource
 import secrets
 import signal
 import sys
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from router.local.parent import die_with_parent
 from router.settings import Settings
 
 TICK_S = 0.05
+STALL_S = 0.1
 NOTIFY_S = 1.0
 LINGER_S = 1.0  # clients whose connection is idle get this long to hear that it closes
 BACKLOG = 2048
@@ -78,7 +80,7 @@ class GatewayWorker(Worker):  # type: ignore[misc] # gunicorn has no types
         row = counters.row(self.row_number)
         row.begin(os.getpid(), writer)
         duties = Duties(settings, secret, counters, row, writer, self.log)
-        plane = Plane(duties.gate, within_descriptors(Limits.of(settings)), loop)
+        plane = Plane(duties.front, within_descriptors(Limits.of(settings)), loop)
         plane.counts = duties.counts
         tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
         stop = asyncio.Event()
@@ -93,17 +95,21 @@ class GatewayWorker(Worker):  # type: ignore[misc] # gunicorn has no types
         # What lives now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        ticking = [loop.create_task(self._tick(plane)), loop.create_task(self._alive(stop))]
+        ticking = [loop.create_task(self._tick(plane, duties)), loop.create_task(self._alive(stop))]
         await stop.wait()
         await self._drain(plane, servers, settings.graceful_timeout_ms / 1000)
         await duties.stop()
         for task in ticking:
             task.cancel()
 
-    async def _tick(self, plane: Plane) -> None:
-        """One timer for all deadlines of all connections."""
+    async def _tick(self, plane: Plane, duties: Duties) -> None:
+        """One timer for all deadlines of all connections; it sees when the loop stood still."""
         while True:
+            begun = time.monotonic()
             await asyncio.sleep(TICK_S)
+            late = time.monotonic() - begun - TICK_S
+            if late > STALL_S:
+                duties.stalled(late)
             plane.tick()
 
     async def _alive(self, stop: asyncio.Event) -> None:

@@ -97,7 +97,7 @@ class Bench:
         flush_rows: int = 1000,
         buffer_rows: int = 100_000,
         hold_limit: int = 1000,
-        upstream: Callable[[str], Any] = FakeUpstream,
+        upstream: Callable[..., Any] = FakeUpstream,
     ) -> None:
         self.now = NOW
         self.counters = Counters(None)

@@ -10,9 +10,10 @@ from typing import Any
 from router.events import FACTS_SHIFT
 from router.flag import Arm, ArmSet, Flag
 from router.gateway.plane import Plane
+from router.gateway.pool import upstream_of
 from router.gateway.ports import Counts, Limits
 from router.gateway.snapshot import CompiledRoute
-from router.gateway.upstream import Upstream
+from router.serving import PoolLimits, Price
 from tests.gateway.flags import Bench, experiment, flag
 from tests.gateway.scripted import Client, Message, Script, answering, read_request
 
@@ -95,6 +96,9 @@ async def gated(
     servers: Mapping[str, Script | tuple[bytes, ...] | str],
     *,
     sets: Mapping[str, ArmSet] | None = None,
+    price: Price | None = None,
+    pools: Mapping[str, PoolLimits] | None = None,
+    warm: int = 0,
     limits: Limits | None = None,
     **fields: Any,
 ) -> AsyncIterator[Gated]:
@@ -107,11 +111,12 @@ async def gated(
         url = server if isinstance(server, str) else ""
         if not isinstance(server, str):
             script = telling(found, name, *server) if isinstance(server, tuple) else server
-            opened.append(await asyncio.start_server(_quiet(script), "127.0.0.1", 0))
+            opened.append(await asyncio.start_server(quiet(script), "127.0.0.1", 0))
             url = f"http://127.0.0.1:{opened[-1].sockets[0].getsockname()[1]}"
-        arms.append(Arm(name, url, set=(sets or {}).get(name)))
+        pool = (pools or {}).get(name)
+        arms.append(Arm(name, url, set=(sets or {}).get(name), price=price, pool=pool, warm=warm))
     counts = Counts()
-    bench = Bench(hold_limit=65_536, upstream=lambda url: Upstream(url, counts))
+    bench = Bench(hold_limit=65_536, upstream=lambda url, limits=None: upstream_of(url, counts, limits))
     bench.show(flag(**{"arms": tuple(arms), "experiments": (V2,), **fields}))
     plane = Plane(bench.gate, limits or Limits(), loop)
     plane.counts = counts
@@ -140,7 +145,7 @@ async def gated(
         await asyncio.gather(*rest, return_exceptions=True)
 
 
-def _quiet(script: Script) -> Any:
+def quiet(script: Script) -> Any:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await script(reader, writer)

@@ -17,7 +17,8 @@ class StubTicket:
         self.refusal: tuple[int, str, str] | None = None
         self.reply: tuple[bytes, bytes] | None = None
         self.blocked = False
-        self.edit = self.protocol = self.observed = None
+        self.edit = self.reader = self.observed = None
+        self.asked_model = ""
         self.upstream = upstream
         self.target = target
         self.answer_headers = b""
@@ -71,6 +72,9 @@ class StubGate:
 
     def finished(self, ticket: Any, status: int, outcome: str, latency_us: int) -> None:
         self.ended.append((status, outcome))
+
+    def noted(self, ticket: Any, metric: str, value: float) -> None:
+        pass
 
     def reported(self, ticket: Any, value: bytes) -> None:
         self.reports.append(value)

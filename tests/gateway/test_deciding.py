@@ -119,34 +119,34 @@ def test_the_real_nginx_routes_by_the_snippet_and_serves_control_without_us(tmp_
         )
         nginx = subprocess.Popen(["/usr/sbin/nginx", "-c", str(config)], stderr=subprocess.DEVNULL)
         try:
-            _routes_as_the_gateway(world, port)
+            routes_as_the_gateway(world, port)
             world.group.stop()
-            assert {_arm(port, f"u{n}")[0] for n in range(20)} == {"v1"}
+            assert {arm_of(port, f"u{n}")[0] for n in range(20)} == {"v1"}
         finally:
             nginx.terminate()
             nginx.wait()
 
 
-def _arm(port: int, unit: str, **fields: str) -> tuple[str, str | None]:
-    """Who answered through nginx, and the decision id."""
+def arm_of(port: int, unit: str, **fields: str) -> tuple[str, str | None]:
+    """Who answered through the proxy, and the decision id."""
     headers = {"X-Person": unit, **fields}
     request = urllib.request.Request(f"http://127.0.0.1:{port}/v2/x", headers=headers)
     with urllib.request.urlopen(request, timeout=5) as got:
         return str(json.loads(got.read())["arm"]), got.headers["Pointsman-Decision"]
 
 
-def _routes_as_the_gateway(world: World, port: int) -> None:
+def routes_as_the_gateway(world: World, port: int) -> None:
     def up() -> bool:
         try:
-            return bool(_arm(port, "first")[0])
+            return bool(arm_of(port, "first")[0])
         except urllib.error.URLError as problem:
-            raise OSError("nginx is not up") from problem
+            raise OSError("the proxy is not up") from problem
 
     eventually(up)
     arms = set()
     for number in range(30):
         unit = f"u{number}"
-        arm, decision = _arm(port, unit, **{"Pointsman-Arm": "v2"})
+        arm, decision = arm_of(port, unit, **{"Pointsman-Arm": "v2"})
         assert decision
         assert world.get("/v2/x", **{"X-Person": unit})[1]["Pointsman-Arm"] == arm
         arms.add(arm)

@@ -190,6 +190,10 @@ def test_a_stop_or_a_reload_under_load_fails_no_request(tmp_path: Path, number: 
         else:
             eventually(lambda: not set(workers) & set(world.workers()))
             load.more(100)
+            again = world.workers()
+            os.kill(world.master, number)  # on the connections of the second generation
+            eventually(lambda: not set(again) & set(world.workers()))
+            load.more(100)
             load.stop()
             assert load.failed == []
             holds(world, load.answered)
