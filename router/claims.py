@@ -99,7 +99,7 @@ def events(reading: Reading, strata: Sequence[Stratum]) -> list[counts.Stratum]:
     return rows
 
 
-def _mixture(claim: Claim, test: str) -> Mixture:
+def mixture_of(claim: Claim, test: str) -> Mixture:
     """Ratios on the claim's side of its null: far away to show a change, on the way to no change to exclude one."""
     if test in ("non_inferiority", "futility"):
         return counts.within(claim.factor)
@@ -109,7 +109,7 @@ def _mixture(claim: Claim, test: str) -> Mixture:
 
 def _exactly(reading: Reading, strata: Sequence[Stratum], metric: Metric, test: str) -> float:
     claim = claim_of(metric, test)
-    return counts.log_evalue(events(reading, strata), claim.factor, _mixture(claim, test))
+    return counts.log_evalue(events(reading, strata), claim.factor, mixture_of(claim, test))
 
 
 def _by_counts(test: str) -> Test:
@@ -124,10 +124,28 @@ def _by_counts(test: str) -> Test:
     return log_evalue
 
 
+def _by_both(test: str) -> Test:
+    """What the conditional test and the gated grid both show of events per request.
+
+    The first holds for few events, but takes them for Poisson at one rate: a rate that moves while heavy units shift the
+    arms' shares of requests, or bursts from one unit, mislead it. The second takes its variance over units, but wants many.
+    """
+    by_counts, by_grid = _by_counts(test), _by_grid(test)
+
+    def log_evalue(reading: Reading, strata: Sequence[Stratum], metric: Metric) -> float:
+        return min(by_counts(reading, strata, metric), by_grid(reading, strata, metric))
+
+    return log_evalue
+
+
 count_harm = _by_counts("harm")
 count_non_inferiority = _by_counts("non_inferiority")
 count_superiority = _by_counts("superiority")
 count_futility = _by_counts("futility")
+rate_harm = _by_both("harm")
+rate_non_inferiority = _by_both("non_inferiority")
+rate_superiority = _by_both("superiority")
+rate_futility = _by_both("futility")
 
 
 def count_interval(
@@ -141,6 +159,17 @@ def count_interval(
         return None
     low, high = counts.interval(rows, alpha)
     return low - 1, NO_BOUND if high is None else high - 1
+
+
+def rate_interval(
+    reading: Reading, strata: Sequence[Stratum], metric: Metric, unit: float, alpha: float
+) -> tuple[float, float] | None:
+    """What either test leaves standing; None behind the gate."""
+    by_grid = grid_interval(reading, strata, metric, unit, alpha)
+    by_counts = count_interval(reading, strata, metric, unit, alpha)
+    if by_grid is None or by_counts is None:
+        return None
+    return min(by_grid[0], by_counts[0]), max(by_grid[1], by_counts[1])
 
 
 # ---- by units with at least one event, where events are rare -------------------------------------------------------
@@ -232,7 +261,7 @@ def _ages(strata: Sequence[Stratum]) -> list[logrank.Age]:
 def _by_log_rank(test: str) -> Test:
     def log_evalue(reading: Reading, strata: Sequence[Stratum], metric: Metric) -> float:
         claim = claim_of(metric, test)
-        return logrank.log_evalue(_ages(strata), claim.factor, _mixture(claim, test))
+        return logrank.log_evalue(_ages(strata), claim.factor, mixture_of(claim, test))
 
     return log_evalue
 

@@ -106,7 +106,9 @@ def _go_on(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> 
     met = step_met(ramp[run["step"]], run["step_since"], now, treated)
     waits = tuple(part for part in (met, blocked, *evidence.missing, *evidence.step_waits) if part)
     if not last and not met and not evidence.step_waits:
-        return _advance(run, flag, now)
+        return _step(
+            run, flag, now, Action.ADVANCE, Reason.STEP_MET, _numbers(run, evidence, evidence.leading)
+        )
     if last and not met and evidence.proven and not blocked:
         sentence = f"{_name(run)} PROMOTED from {_share(run)}: {_numbers(run, evidence, evidence.leading)}"
         return _end(run, flag, now, Action.PROMOTE, Reason.PROVEN, sentence)
@@ -181,19 +183,17 @@ def _begin(run: Mapping[str, Any], flag: Flag, now: int, *, ready: bool) -> Deci
         return _waits_for(run, flag, now, Reason.ARM_NOT_READY, f"is held: {run['treatment']} is not ready")
     if run["paused"]:
         return _waits_for(run, flag, now, Reason.PAUSED, "is paused by a person")
-    return _step(run, flag, now, 0, Action.START, Reason.ARM_READY)
-
-
-def _advance(run: Mapping[str, Any], flag: Flag, now: int) -> Decision:
-    return _step(run, flag, now, run["step"] + 1, Action.ADVANCE, Reason.STEP_MET)
+    return _step(run, flag, now, Action.START, Reason.ARM_READY)
 
 
 def _step(
-    run: Mapping[str, Any], flag: Flag, now: int, step: int, action: Action, reason: Reason
+    run: Mapping[str, Any], flag: Flag, now: int, action: Action, reason: Reason, numbers: str = ""
 ) -> Decision:
+    step = run["step"] + 1
     to = run["spec"]["ramp"][step]
     before = f"{_share(run)} > " if run["step"] >= 0 else ""
     sentence = f"{_name(run)} goes to {before}{to['traffic'] / 10_000:g} % of traffic: {reason.value}"
+    sentence += f"; {numbers}" if numbers else ""
     new_flag = flag.with_coverage(run["run"], to["coverage"]).with_revision(flag.revision + 1)
     history = [*run["coverage"], [now, new_flag.revision, to["coverage"]]]
     return _written(run, new_flag, now, action, reason, sentence, step=step, step_since=now, coverage=history)

@@ -145,7 +145,9 @@ def _finish(
         row["stopped"] = (
             readouts.stopped(metric, kind, Values.of(metric, kind, look).closed) if shown else None
         )
-    readouts.name_differences({name: row for name, (row, _) in weighed.items()})
+    rows = {name: row for name, (row, _) in weighed.items()}
+    readouts.name_differences(rows)
+    readouts.adjust(rows)
 
 
 def _conclude(

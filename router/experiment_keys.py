@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from router.quantity import Unreadable, error_rate_ppm
+from router.errors import nearest
+from router.quantity import Unreadable, error_rate_ppm, moderate
 from router.ramp import STEP_TIME_MS, STEP_UNITS
 from router.route import PLACES
 from router.strict import Duration, Name, Percent, Strict, Whole, place, reads, wrong
 from router.traits import HEAD_PLACES, OTHER
+from stats.spending import DEFAULT_SPENDING, SPENDING
 
 MOST_SEGMENTS = 20
 MOST_LOOKS = 50
@@ -63,6 +65,8 @@ class Method(Strict):
     method: Literal["open_ended", "horizon", "sprt"] = "open_ended"
     max_units: Whole | None = None
     looks: Whole | None = None
+    spending: str | None = None
+    spending_parameter: Annotated[float, reads(moderate)] | None = None
 
     @model_validator(mode="after")
     def _planned(self) -> Method:
@@ -74,14 +78,33 @@ class Method(Strict):
                 raise wrong(
                     f"1 .. {MOST_LOOKS} looks", str(self.looks), "leave it out for any number of looks"
                 )
-        for key in ("max_units", "looks"):
+        for key in ("max_units", "looks", "spending", "spending_parameter"):
             if self.method != "horizon" and getattr(self, key) is not None:
                 raise wrong(f"{key!r} for method: horizon only", f"it with method: {self.method}")
+        self._spent()
         return self
+
+    def _spent(self) -> None:
+        """How looks share the error rate; any number of looks spends it in one way only."""
+        if self.spending is None and self.spending_parameter is None:
+            return
+        name, parameter = self.spending or DEFAULT_SPENDING, self.spending_parameter
+        if self.looks is None:
+            raise wrong("'spending' with 'looks' only", "no looks")
+        if name not in SPENDING:
+            raise wrong(f"spending to be one of {', '.join(SPENDING)}", repr(name), nearest(name, SPENDING))
+        asked = SPENDING[name].parameter
+        if asked and parameter is None:
+            raise wrong(f"a spending_parameter for spending: {name}", "none", asked)
+        if not asked and parameter is not None:
+            raise wrong(f"no spending_parameter for spending: {name}", f"{parameter:g}")
+        if name == "power" and not (parameter or 0) > 0:
+            raise wrong(f"spending_parameter: {asked}", f"{parameter:g}")
 
     def kept(self) -> dict[str, Any]:
         """What a run keeps of it; the default leaves nothing behind."""
         if self.method == "open_ended":
             return {}
-        plan = {"method": self.method, "max_units": self.max_units, "looks": self.looks}
+        keys = ("method", "max_units", "looks", "spending", "spending_parameter")
+        plan = {key: getattr(self, key) for key in keys}
         return {key: value for key, value in plan.items() if value is not None}

@@ -7,13 +7,17 @@ never guessed: ``missing`` names it, and what hangs on it is None.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router.prospect import SHARES, Asked, Baseline, Prospect, least_harm, least_margin, prospect
+from router.methods import OPEN_ENDED, method_of, promotion_alpha, spending_of
+from router.metric import KINDS
+from router.prospect import Asked, Baseline, Planned, Prospect, is_share, prospect, tested_as
+from router.sizes import YARDSTICKS, least_harm, least_margin, yardsticks
 from router.timetable import HOUR_MS, Timetable
 from stats import counts
 from stats.planning_rare import forgiving_units, ratio_course
@@ -22,8 +26,8 @@ Floats = NDArray[np.float64]
 
 TIMES = 400
 LONGEST_HOURS = 90 * 24.0  # looked at when the file names no deadline
-# What a share is taken to be when nobody says: the widest for a proportion; for rare events, a number to be corrected.
-ASSUMED_RATES = {"proportion": 0.5, "rare_proportion": 0.01}
+# What a share is taken to be when nobody says: the widest where it is estimated; where it is counted, a number to correct.
+ASSUMED_RATES = {"share": 0.5, "rare": 0.01, "ratio": 0.01}
 
 
 class Scenario(NamedTuple):
@@ -51,7 +55,8 @@ def forecast(
     timetable = Timetable.of(spec, units_per_hour)
     horizon = LONGEST_HOURS if spec["deadline_ms"] is None else spec["deadline_ms"] / HOUR_MS
     known, assumed, missing = _known(spec, baselines)
-    spec = {**spec, "metrics": _deciding(spec)}
+    deciding = [metric for metric in spec["metrics"] if metric["role"] != "observed"]
+    spec = {**spec, "metrics": [_absolute(metric, known.get(metric["name"])) for metric in deciding]}
     met = [stop.met for stop in timetable.stops if stop.met < horizon]
     hours = np.union1d(
         horizon * np.linspace(0.0, 1.0, TIMES) ** 2, met
@@ -62,6 +67,7 @@ def forecast(
     return {
         "experiment": spec["experiment"],
         "kind": spec["kind"],
+        "method": method_of(spec).name,
         "units_per_hour": units_per_hour,
         "horizon_ms": round(horizon * HOUR_MS),
         "deadline": spec["deadline_ms"] is not None,
@@ -79,41 +85,64 @@ def _known(
     spec: Mapping[str, Any], baselines: Mapping[str, Baseline]
 ) -> tuple[dict[str, Baseline], list[str], list[str]]:
     known, assumed, missing = {}, [], []
-    for metric in _deciding(spec):
-        name, kind = metric["name"], metric["kind"]
-        if metric.get("relative"):
-            missing.append(f"{name}: a forecast of relative differences is not made; write them absolutely")
+    for metric in spec["metrics"]:
+        if metric["role"] == "observed":
             continue
+        name, tested = metric["name"], tested_as(metric)
         given = baselines.get(name, Baseline())
-        if kind in SHARES and given.rate is None:
-            given = given._replace(rate=ASSUMED_RATES[kind])
-            assumed.append(
-                f"{name}: a rate of {ASSUMED_RATES[kind] * 100:g} % in control (--rate {name}=...)"
-            )
-        if kind not in SHARES and given.sd is None:
-            missing.append(f"{name}: the standard deviation of one unit's value (--sd {name}=...)")
+        if is_share(metric) and given.rate is None:
+            rate = _assumed_rate(metric)
+            given = given._replace(rate=rate)
+            if "quantile" not in metric:
+                assumed.append(f"{name}: a rate of {rate * 100:g} % in control (--rate {name}=...)")
+        lacks = _lacks(metric, given)
+        missing += [f"{name}: {line}" for line in lacks]
+        if lacks:
             continue
         if metric["absent"] == "missing" and given.reported == 1.0:
             assumed.append(f"{name}: every unit reports (--reported {name}=...)")
+        if metric.get("covariate"):
+            assumed.append(f"{name}: no part of its variance is taken out by the covariate")
+        if method_of(spec).name != OPEN_ENDED and tested in ("rare", "ratio"):
+            assumed.append(f"{name}: an open-ended test, as exact tests of events are")
         known[name] = given
-    goals = [metric["name"] for metric in spec["metrics"] if metric["role"] == "goal"]
-    if len(goals) > 1:
-        assumed.append(f"{goals[0]} alone is to be better; no promotion by another goal is counted")
-    if "method" in spec:
-        assumed.append(f"open-ended tests; what method: {spec['method']} gains is left out")
     return known, assumed, missing
 
 
-def _deciding(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The first goal and the guardrails: what every promotion that is counted here asks for."""
-    first = spec["metrics"][0]
-    return [first, *(metric for metric in spec["metrics"] if metric["role"] == "guardrail")]
+def _assumed_rate(metric: Mapping[str, Any]) -> float:
+    """A quantile of control says itself how many exceed it."""
+    if "quantile" in metric:
+        return 1 - float(metric["quantile"])
+    return ASSUMED_RATES[tested_as(metric)]
+
+
+def _lacks(metric: Mapping[str, Any], given: Baseline) -> list[str]:
+    """What is not told, and cannot be assumed."""
+    name, lacks = metric["name"], []
+    if tested_as(metric) == "number" and given.sd is None:
+        lacks.append(f"the standard deviation of one unit's value (--sd {name}=...)")
+    if not is_share(metric) and metric.get("relative") and given.level is None:
+        what = "events of one unit" if metric["kind"] == "rate" else "the average of one unit's value"
+        lacks.append(f"{what} in control (--level {name}=...)")
+    return lacks
+
+
+def _absolute(metric: dict[str, Any], given: Baseline | None) -> dict[str, Any]:
+    """Relative differences of an estimate as those of today's level; of counted events they stay as they are."""
+    if not metric.get("relative") or tested_as(metric) == "ratio" or given is None:
+        return metric
+    level = given.rate if is_share(metric) else given.level
+    return (
+        metric
+        | {key: metric[key] * (level or 0.0) for key in ("mde", "margin", "tolerance")}
+        | {"relative": False}
+    )
 
 
 def _scenarios(spec: Mapping[str, Any]) -> Iterator[Scenario]:
-    goal = spec["metrics"][0]
-    yield Scenario("as good", goal["name"], 0.0)
-    yield Scenario("better by the mde", goal["name"], -goal["mde"])
+    yield Scenario("as good", spec["metrics"][0]["name"], 0.0)
+    for goal in (metric for metric in spec["metrics"] if metric["role"] == "goal"):
+        yield Scenario("better by the mde", goal["name"], -goal["mde"])
     for metric in spec["metrics"]:
         yield Scenario("worse by the margin", metric["name"], metric["margin"])
         yield Scenario("worse by twice the margin", metric["name"], 2 * metric["margin"])
@@ -130,9 +159,21 @@ class _Plan:
         self._found: dict[tuple[str, float], Prospect | None] = {}
 
     def asked(self, metric: Mapping[str, Any]) -> Asked:
-        alpha = self.spec["alpha"]
+        """What is asked of a metric; of several goals the first step of Holm."""
         superior = self.spec["kind"] == "ab" and metric["role"] == "goal"
-        return Asked(alpha["harm"] / len(self.spec["metrics"]), alpha["promote"], self.share, superior)
+        goals = sum(one["role"] == "goal" for one in self.spec["metrics"])
+        return Asked(
+            harm=self.spec["alpha"]["harm"] / len(self.spec["metrics"]),
+            promote=promotion_alpha(self.spec) / (goals if superior else 1),
+            share=self.share,
+            superior=superior,
+            planned=self.planned(self.known[metric["name"]]),
+        )
+
+    def planned(self, baseline: Baseline) -> Planned:
+        """The method; a horizon in treatment units that report."""
+        units = self.spec.get("max_units", math.inf) * self.share * baseline.reported
+        return Planned(method_of(self.spec).name, units, self.spec.get("looks"), spending_of(self.spec))
 
     def prospect(self, metric: dict[str, Any], effect: float) -> Prospect | None:
         key = (metric["name"], effect)
@@ -147,17 +188,18 @@ class _Plan:
         metrics: Sequence[dict[str, Any]] = self.spec["metrics"]
         if len(self.known) < len(metrics):
             return None
-        harmless = np.ones(len(self.hours))
-        passed, futile = harmless.copy(), harmless * 0
+        harmless, guarded, aimless, futile = (np.ones(len(self.hours)) for _ in range(4))
         for metric in metrics:
             found = self.prospect(metric, scenario.effect if metric["name"] == scenario.metric else 0.0)
             if found is None:
                 return None
             harmless = harmless * (1 - found.harm)
-            passed = passed * found.passed
-            futile = np.maximum(futile, found.futile)
+            if metric["role"] == "goal":
+                aimless, futile = aimless * (1 - found.passed), futile * found.futile
+            else:
+                guarded = guarded * found.passed
         ready = self.hours >= self.timetable.promotes
-        promoted = np.where(ready, passed, 0.0)
+        promoted = np.where(ready, guarded * (1 - aimless), 0.0)
         rolled_back = np.minimum(1 - harmless, 1 - promoted)
         return Prospect(
             rolled_back, promoted, np.where(ready, np.minimum(futile, 1 - promoted - rolled_back), 0.0)
@@ -196,27 +238,27 @@ class _Plan:
 
     def metric(self, metric: dict[str, Any]) -> dict[str, Any]:
         row = {key: metric[key] for key in ("name", "role", "kind", "better", "margin", "mde")}
+        row |= {"share": KINDS[metric["kind"]].share, "relative": bool(metric.get("relative"))}
         baseline = self.known.get(metric["name"])
         if baseline is None:
-            return row | dict.fromkeys(("rate", "sd", "least_harm", "least_margin", "note"))
+            return row | dict.fromkeys(
+                ("rate", "sd", "level", "least_harm", "least_margin", *YARDSTICKS, "note")
+            )
         asked, units = self.asked(metric), float(self.units[-1]) * baseline.reported
         return row | {
             "rate": baseline.rate,
             "sd": baseline.sd,
+            "level": baseline.level,
             "least_harm": least_harm(metric, baseline, asked, units),
             "least_margin": least_margin(metric, baseline, asked, units),
+            **yardsticks(metric, baseline, asked, units),
             "note": _rare_note(metric, baseline, asked),
         }
 
 
 def _rare_note(metric: Mapping[str, Any], baseline: Baseline, asked: Asked) -> str | None:
     """What a rare proportion asks for: a margin in pp may be passed without any event, a relative one needs events."""
-    if (
-        metric["kind"] != "rare_proportion"
-        or asked.superior
-        or metric["margin"] >= 1
-        or baseline.rate is None
-    ):
+    if tested_as(metric) != "rare" or asked.superior or metric["margin"] >= 1 or baseline.rate is None:
         return None
     perfect = forgiving_units(metric["margin"], asked.promote / (2 - asked.promote), 1e9)[0]
     events = np.arange(2, 400, 4)

@@ -18,6 +18,7 @@ from router import claims
 from router.metric import Kind, Metric
 from router.reading import Stratum, information
 from stats import group_sequential, many, obrien_fleming, sprt
+from stats.spending import DEFAULT_SPENDING
 
 BETA = 0.2  # chance that sprt gives up on an effect of the MDE, or a canary that is as good as control
 OPEN_ENDED = "open_ended"
@@ -78,6 +79,7 @@ class Plan:
         fractions: times of the planned looks taken so far.
         last: by metric, time and path of its last look before the horizon.
         over: whether the horizon had passed before this look.
+        spending: how planned looks share alpha: a row of ``stats.spending``, and its parameter.
     """
 
     alpha: float
@@ -87,6 +89,7 @@ class Plan:
     fractions: tuple[float, ...] = ()
     last: Mapping[str, tuple[float, float]] | None = None
     over: bool = False
+    spending: tuple[str, float] = (DEFAULT_SPENDING, 0.0)
 
     @property
     def due(self) -> bool:
@@ -115,16 +118,24 @@ class Plan:
         }
 
 
-def plan_of(run: Mapping[str, Any], closed: int) -> Plan:
-    """The plan of a run, with so many closed units of both arms.
+def promotion_alpha(spec: Mapping[str, Any]) -> float:
+    """Alpha of promotion: open-ended attempts go on in one e-process, others have ever smaller parts of it."""
+    alpha = float(spec["alpha"]["promote"])
+    if method_of(spec).name == OPEN_ENDED or spec.get("attempt", 1) == 1:
+        return alpha
+    return many.attempt_alpha(2 * alpha, spec["attempt"])
 
-    Open-ended attempts go on in one e-process and spend nothing twice; others have ever smaller parts of alpha.
-    """
+
+def spending_of(spec: Mapping[str, Any]) -> tuple[str, float]:
+    """How planned looks share alpha: a row of ``stats.spending``, and its parameter."""
+    return spec.get("spending", DEFAULT_SPENDING), spec.get("spending_parameter", 0.0)
+
+
+def plan_of(run: Mapping[str, Any], closed: int) -> Plan:
+    """The plan of a run, with so many closed units of both arms."""
     spec, kept = run["spec"], run.get("horizon") or {}
     goals = sum(metric["role"] == "goal" for metric in spec["metrics"])
-    alpha = spec["alpha"]["promote"]
-    if method_of(spec).name != OPEN_ENDED and spec.get("attempt", 1) > 1:
-        alpha = many.attempt_alpha(2 * alpha, spec["attempt"])
+    alpha = promotion_alpha(spec)
     plan = Plan(alpha, tuple(alpha / part for part in range(1, goals + 1)))
     if "max_units" not in spec:
         return plan
@@ -133,6 +144,7 @@ def plan_of(run: Mapping[str, Any], closed: int) -> Plan:
         plan,
         time=closed / spec["max_units"],
         looks=spec.get("looks"),
+        spending=spending_of(spec),
         fractions=tuple(kept.get("fractions", ())),
         last=last,
         over=kept.get("over", False),
@@ -177,6 +189,9 @@ def _any_look(claim: Claim, plan: Plan, shown: dict[str, Any]) -> Answer:
         horizon = claim.information / plan.time
         bound = obrien_fleming.boundary(claim.information, horizon, plan.alpha)
         shown["bound"] = bound / math.sqrt(claim.information)
+        shown["plan_log_e"] = obrien_fleming.log_evalue(
+            claim.information, claim.score, 0.0, horizon, plan.alpha
+        )
         shown["power"] = obrien_fleming.conditional_power(
             claim.information, claim.score, horizon, claim.unit, plan.alpha
         )
@@ -187,13 +202,16 @@ def _planned_look(claim: Claim, plan: Plan, shown: dict[str, Any]) -> Answer:
     if not plan.due:
         return Answer(0.0, None, shown)
     times = (*plan.fractions, plan.time)
-    bounds = {level: group_sequential.boundary(times, level)[-1] for level in plan.levels}
-    shown |= {"number": len(times), "bound": min(bounds[plan.alpha], NO_BOUND)}
+    bounds = {level: group_sequential.boundary(times, level, 1, *plan.spending) for level in plan.levels}
+    shown |= {"number": len(times), "bound": min(bounds[plan.alpha][-1], NO_BOUND)}
+    drift = claim.unit * math.sqrt(claim.information / plan.time)
+    futile = group_sequential.futility_boundary(times, bounds[plan.alpha], drift, BETA, *plan.spending)
+    if futile[-1] > -math.inf:
+        shown["futile_below"] = futile[-1]
     if plan.time < 1:
-        drift = claim.unit * math.sqrt(claim.information / plan.time)
-        last = group_sequential.boundary((*times, 1.0), plan.alpha)[-1]
+        last = group_sequential.boundary((*times, 1.0), plan.alpha, 1, *plan.spending)[-1]
         shown["power"] = group_sequential.conditional_power(claim.z, plan.time, drift, last)
-    reached = [math.log(1 / level) + ROUNDING for level, bound in bounds.items() if claim.z >= bound]
+    reached = [math.log(1 / level) + ROUNDING for level, bound in bounds.items() if claim.z >= bound[-1]]
     return Answer(max(reached, default=0.0), None, shown)
 
 

@@ -52,11 +52,6 @@ def never(metric: Metric) -> bool:
     return False
 
 
-def if_relative(metric: Metric) -> bool:
-    """Exact for ratios of rates; a difference of rates stands behind a gate."""
-    return bool(metric.get("relative"))
-
-
 def beyond_a_far_quantile(metric: Metric) -> bool:
     """Exact where few units exceed the limit, or nobody has said how many do."""
     return bool(metric.get("quantile", 1.0) >= RARE_QUANTILE)
@@ -143,12 +138,12 @@ RARE_TESTS = (
     claims.rare_futility,
     claims.rare_interval,
 )
-COUNT_TESTS = (
-    claims.count_harm,
-    claims.count_non_inferiority,
-    claims.count_superiority,
-    claims.count_futility,
-    claims.count_interval,
+RATE_TESTS = (
+    claims.rate_harm,
+    claims.rate_non_inferiority,
+    claims.rate_superiority,
+    claims.rate_futility,
+    claims.rate_interval,
 )
 FAR_TESTS = (
     claims.by_case(beyond_a_far_quantile, claims.rare_harm, claims.grid_harm),
@@ -184,11 +179,10 @@ _ROWS = (
     ),
     Kind(
         "rate",
-        "events per request of the unit; counts that do not come in bursts from one unit",
+        "events per request of the unit, over units",
         COUNTS,
         COUNTS,
-        *COUNT_TESTS,
-        exact=if_relative,
+        *RATE_TESTS,
         units=CONTINUOUS_UNITS,
         per="requests",
         settled=True,

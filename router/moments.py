@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from router.reading import Reading, Stratum
-from stats import frozen
+from stats import frozen, histogram
 
 
 class Moments:
@@ -56,10 +56,8 @@ class Moments:
         found: dict[int, int] = {}
         for stratum in self.strata:
             begin = f"{stratum}|{arm}|{metric}|q|"
-            for name, count in self._values.items():
-                if name.startswith(begin):
-                    bucket = int(name[len(begin) :])
-                    found[bucket] = found.get(bucket, 0) + count
+            own = {int(name[len(begin) :]): n for name, n in self._values.items() if name.startswith(begin)}
+            found = histogram.merge(found, own)
         return found
 
     def reports(self, metric: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:

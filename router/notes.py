@@ -44,6 +44,7 @@ def notes(row: Row) -> list[str]:
         *_stopped(row),
         *_bounds(row, beside),
         *_levels(beside),
+        *_ratios(beside),
         *_parts(row, beside),
     ]
 
@@ -78,6 +79,8 @@ def _method(method: Row) -> Iterator[str]:
             line += (
                 f", chance to be shown by the end if the effect is what it is tuned to {method['power']:.0%}"
             )
+        if "futile_below" in method:
+            line += f"; futile below {method['futile_below']:.2f}, which ends nothing"
         yield line if method["look"] else f"{line}; not a planned look"
 
 
@@ -130,6 +133,17 @@ def _levels(beside: Row) -> Iterator[str]:
     if labelled is not None and labelled["control"] and labelled["treatment"]:
         texts = [f"{mean:.4g} (s.e. {se:.2g})" for mean, se in (labelled["treatment"], labelled["control"])]
         yield f"over all units, from sampled labels: {texts[0]} against {texts[1]}"
+
+
+def _ratios(beside: Row) -> Iterator[str]:
+    lift = beside.get("lift")
+    if lift is not None and lift["interval"] is not None:
+        ends = ", ".join(f"{end:+.1%}" for end in lift["interval"])
+        yield f"relative to control {lift['estimate']:+.1%} [{ends}] (normal mixture, 95 % at all looks)"
+    if beside.get("rate_ratio") is not None:
+        low, high = beside["rate_ratio"]
+        most = "no end" if high is None else f"{high:.2f}"
+        yield f"ratio of rates [{low:.2f}, {most}] (exact, 95 % at all looks)"
 
 
 def _parts(row: Row, beside: Row) -> Iterator[str]:

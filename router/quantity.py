@@ -74,6 +74,17 @@ def plain(value: object) -> float:
     return float(value)
 
 
+def moderate(value: object) -> float:
+    """``-4`` as -4.0: a number that may be below 0, of at most 20 either way."""
+    if (
+        not isinstance(value, str)
+        or _NUMBER.fullmatch(value.removeprefix("-")) is None
+        or abs(float(value)) > 20
+    ):
+        raise Unreadable("a number from -20 to 20, such as '2' or '-4'", value)
+    return float(value)
+
+
 def fraction(value: object) -> float:
     """``99 %`` as 0.99: a share strictly between nothing and all."""
     result = percent_ppm(value) / PPM

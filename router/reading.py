@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from router.events import FIXED_POINT
-from stats import cuped, means, proportions, ratios
+from stats import cuped, means, ordinal, proportions, ratios
 from stats.estimates import Estimate
-from stats.moments import Sample, sample
+from stats.moments import sample
 from stats.pairs import Totals
 from stats.strata import Information, gather
 
@@ -47,13 +47,15 @@ class Reading:
     """One way to sum units up: names of the sums, a unit's part of them, the level of an arm, the effect of two.
 
     The first sum counts units. A part is made of a unit's value: fixed-point y, and n, what y is counted over; a third
-    number where the reading says so. An effect is treatment minus ``factor`` times control.
+    number where the reading says so. An effect is treatment minus ``factor`` times control; a ``lift``, to show, is their
+    ratio less 1.
     """
 
     names: tuple[str, ...]
     part: Callable[..., tuple[int, ...]]
     level: Callable[[Sums], Level]
     effect: Callable[[Sums, Sums, float], Estimate]
+    lift: Callable[[Sums, Sums], Estimate] | None = None
 
 
 def _binary_part(y: int, n: int) -> tuple[int, ...]:
@@ -69,6 +71,10 @@ def _binary_effect(control: Sums, treatment: Sums, factor: float) -> Estimate:
     return proportions.difference(control[0], control[1], treatment[0], treatment[1], factor)
 
 
+def _binary_lift(control: Sums, treatment: Sums) -> Estimate:
+    return proportions.lift(control[0], control[1], treatment[0], treatment[1])
+
+
 def _mean_part(y: int, n: int) -> tuple[int, ...]:
     return (1, y, y * y)
 
@@ -80,6 +86,10 @@ def _mean_level(sums: Sums) -> Level:
 
 def _mean_effect(control: Sums, treatment: Sums, factor: float) -> Estimate:
     return means.difference(sample(*control), sample(*treatment), factor)
+
+
+def _mean_lift(control: Sums, treatment: Sums) -> Estimate:
+    return means.lift(sample(*control), sample(*treatment))
 
 
 def _adjusted_part(y: int, n: int, x: int | None) -> tuple[int, ...]:
@@ -94,6 +104,10 @@ def _adjusted_arm(sums: Sums) -> cuped.Arm:
 
 def _adjusted_effect(control: Sums, treatment: Sums, factor: float) -> Estimate:
     return cuped.difference(_adjusted_arm(control), _adjusted_arm(treatment), factor)
+
+
+def _adjusted_lift(control: Sums, treatment: Sums) -> Estimate:
+    return cuped.lift(_adjusted_arm(control), _adjusted_arm(treatment))
 
 
 def _ratio_part(y: int, n: int) -> tuple[int, ...]:
@@ -113,6 +127,10 @@ def _share_effect(control: Sums, treatment: Sums, factor: float) -> Estimate:
     return ratios.share_difference(Totals(*control), Totals(*treatment), factor)
 
 
+def _ratio_lift(control: Sums, treatment: Sums) -> Estimate:
+    return ratios.lift(Totals(*control), Totals(*treatment))
+
+
 def _counts_level(sums: Sums) -> Level:
     n, sx, sy = sums[:3]
     return Level(n, sy / (sx * FIXED_POINT) if sx else None, sy // FIXED_POINT)
@@ -124,19 +142,12 @@ def _category_part(y: int, n: int) -> tuple[int, ...]:
     return tuple(part)
 
 
-def _scores(sums: Sums) -> Sample:
-    """Mean and variance of categories 1, 2, 3 …, exactly."""
-    squares = sum(score * score * count for score, count in enumerate(sums[1:], start=1))
-    total = sum(score * count for score, count in enumerate(sums[1:], start=1))
-    return sample(sums[0], total, squares, scale=1)
-
-
 def _category_level(sums: Sums) -> Level:
-    return Level(sums[0], _scores(sums).mean if sums[0] else None)
+    return Level(sums[0], ordinal.scores(sums[1:]).mean if sums[0] else None)
 
 
 def _category_effect(control: Sums, treatment: Sums, factor: float) -> Estimate:
-    return means.difference(_scores(control), _scores(treatment), factor)
+    return ordinal.mean_score(control[1:], treatment[1:], factor)
 
 
 def _age_part(y: int, n: int) -> tuple[int, ...]:
@@ -151,13 +162,13 @@ AGES = 20  # equal parts of a window, in which first events are counted
 RATIO_NAMES = ("n", "sx", "sy", "sxx", "sxy", "syy")
 ADJUSTED_NAMES = ("n", "sy", "syy", "m", "mx", "my", "mxx", "mxy", "myy")
 
-BINARY = Reading(("n", "x"), _binary_part, _binary_level, _binary_effect)
-MEAN = Reading(("n", "sx", "sxx"), _mean_part, _mean_level, _mean_effect)
+BINARY = Reading(("n", "x"), _binary_part, _binary_level, _binary_effect, _binary_lift)
+MEAN = Reading(("n", "sx", "sxx"), _mean_part, _mean_level, _mean_effect, _mean_lift)
 # A third number: the unit's covariate in fixed point, None without one. m counts the units that have it.
-ADJUSTED_MEAN = Reading(ADJUSTED_NAMES, _adjusted_part, _mean_level, _adjusted_effect)
-RATIO = Reading(RATIO_NAMES, _ratio_part, _ratio_level, _ratio_effect)
-SHARE_OF_REPORTS = Reading(RATIO_NAMES, _ratio_part, _ratio_level, _share_effect)
-COUNTS = Reading(RATIO_NAMES, _ratio_part, _counts_level, _ratio_effect)
+ADJUSTED_MEAN = Reading(ADJUSTED_NAMES, _adjusted_part, _mean_level, _adjusted_effect, _adjusted_lift)
+RATIO = Reading(RATIO_NAMES, _ratio_part, _ratio_level, _ratio_effect, _ratio_lift)
+SHARE_OF_REPORTS = Reading(RATIO_NAMES, _ratio_part, _ratio_level, _share_effect, _ratio_lift)
+COUNTS = Reading(RATIO_NAMES, _ratio_part, _counts_level, _ratio_effect, _ratio_lift)
 CATEGORIES = Reading(
     ("n", *(f"c{score}" for score in range(1, MOST_CATEGORIES + 1))),
     _category_part,

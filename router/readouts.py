@@ -7,16 +7,31 @@ known is left out; a number behind a gate is too.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from router import claims
 from router.events import FIXED_POINT
 from router.metric import Kind, Metric
 from router.moments import Moments
+from router.outcome import DEFAULT_SCALE
 from router.reading import BINARY, CATEGORIES, MEAN, Reading, Stratum, harm_sign, information
-from stats import beta, half_normal, half_student, histogram, many, means, missing, normal, readout, student
+from stats import (
+    beta,
+    counts,
+    half_normal,
+    half_student,
+    histogram,
+    many,
+    means,
+    missing,
+    normal,
+    readout,
+    student,
+)
+from stats.estimates import Estimate
 from stats.moments import sample
+from stats.strata import Information, gather
 
 QUANTILES = (0.5, 0.9, 0.99)
 DISCOVERY_RATE = 0.05  # the expected share of false ones among the differences that are named
@@ -46,16 +61,46 @@ def beside(metric: Metric, kind: Kind, closed: Sequence[Stratum], moments: Momen
         shown["labelled"] = _labelled(metric, reading, moments)
     if reading is MEAN and len(closed) == 1:
         shown |= _small(metric, closed[0])
+    if kind.exact(metric) and len(closed) == 1:
+        shown["rate_ratio"] = _rate_ratio(claims.events(reading, closed))
+    if reading.lift is not None and not metric.get("relative"):
+        shown["lift"] = _lift(reading.lift(*stratum.arms) for stratum in closed)
     found = information(reading, closed, metric)
     if found.effect is not None:
         shown["belief"] = _belief(metric, found.effect, found.a**-0.5)
-        benefit = -harm_sign(metric) * found.b
-        variance = metric["mde"] ** 2
-        shown["by_other_tests"] = {
-            "half_normal": half_normal.log_evalue(found.a, benefit, 0.0, variance),
-            "two_sided_normal": normal.log_evalue(found.a, found.b, 0.0, variance),
-        }
+        shown["by_other_tests"] = _other_tests(metric, found)
     return shown
+
+
+def _rate_ratio(rows: Sequence[counts.Stratum]) -> list[float | None] | None:
+    """Rate ratios that the two-sided exact test does not reject."""
+    if not rows or not sum(rows[0][:2]):
+        return None
+    return list(beta.interval(*rows[0], DISCOVERY_RATE))
+
+
+def _lift(lifts: Iterable[Estimate]) -> dict[str, Any]:
+    """The effect as a share of control's level, over the strata that are behind no gate."""
+    found = gather(lifts)
+    interval = (
+        normal.interval(found.a, found.b, readout.PRIOR_LIFT**2, DISCOVERY_RATE) if found.open else None
+    )
+    return {"estimate": found.effect, "interval": None if interval is None else list(interval)}
+
+
+def _other_tests(metric: Metric, found: Information) -> dict[str, Any]:
+    """Superiority by the half-normal mixture, a difference by the two-sided one, and the intervals that invert them."""
+    variance, sign = metric["mde"] ** 2, -harm_sign(metric)
+    return {
+        "half_normal": {
+            "log_e": half_normal.log_evalue(found.a, sign * found.b, 0.0, variance),
+            "interval": list(half_normal.interval(found.a, found.b, variance, DISCOVERY_RATE)),
+        },
+        "two_sided_normal": {
+            "log_e": normal.log_evalue(found.a, found.b, 0.0, variance),
+            "interval": list(normal.interval(found.a, found.b, variance, DISCOVERY_RATE)),
+        },
+    }
 
 
 def stopped(metric: Metric, kind: Kind, closed: Sequence[Stratum]) -> dict[str, Any] | None:
@@ -116,7 +161,7 @@ def _bounds(metric: Metric, reading: Reading, moments: Moments) -> dict[str, Any
     if reading is BINARY:
         values, counts = [0.0, 1.0], [[n - x, x] for n, x in sums]
     else:
-        values = [float(score) for score in range(1, metric.get("scale", len(sums[0]) - 1) + 1)]
+        values = [float(score) for score in range(1, metric.get("scale", DEFAULT_SCALE) + 1)]
         counts = [list(row[1 : len(values) + 1]) for row in sums]
     arms = [
         missing.Reported(n, row[0], sum(v * k for v, k in zip(values, found, strict=True)))
@@ -148,7 +193,9 @@ def _small(metric: Metric, stratum: Stratum) -> dict[str, Any]:
     return {
         "if_normal": {
             "interval": None if interval is None else list(interval),
-            "log_e": half_student.log_evalue(*benefit, 0.0, PRIOR_UNITS),
+            "log_e": student.log_evalue(*found, 0.0, PRIOR_UNITS),
+            "benefit_log_e": half_student.log_evalue(*benefit, 0.0, PRIOR_UNITS),
+            "benefit_at_least": half_student.bound(*benefit, PRIOR_UNITS, DISCOVERY_RATE),
         }
     }
 
@@ -183,6 +230,16 @@ def segments(
             }
         )
     return rows
+
+
+def adjust(rows: Mapping[str, dict[str, Any]]) -> None:
+    """Beside each goal and each observed metric its log e, adjusted for the others of its role by closure."""
+    goals = [row for row in rows.values() if row["role"] == "goal"]
+    observed = [row for row in rows.values() if row["role"] == "observed"]
+    claims_ = [row["method"] for row in goals], [row["exploring"] for row in observed]
+    for parts in claims_:
+        for part, log_e in zip(parts, many.closed([part["log_e"] for part in parts]), strict=True):
+            part["adjusted_log_e"] = log_e
 
 
 def name_differences(rows: Mapping[str, dict[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from router.methods import NO_BOUND, OPEN_ENDED, Claim, Plan, accept_threshold, 
 from router.metric import KINDS, Kind
 from router.moments import Moments, frozen_limit
 from router.reading import Stratum, information, point
+from stats import evalues, many
 
 LEAST_CONTROL_EVENTS = 10  # an absent report means zero only while reports arrive
 TREATMENTS = 1
@@ -32,11 +33,7 @@ class Thresholds:
         """Bonferroni over deciding metrics and treatments for harm; none for promotion, where all must pass."""
         claims = TREATMENTS * sum(metric["role"] != "observed" for metric in spec["metrics"])
         promote = plan.alpha / TREATMENTS
-        return cls(
-            math.log(claims / spec["alpha"]["harm"]),
-            math.log(1 / promote),
-            promote,
-        )
+        return cls(many.bonferroni(claims, spec["alpha"]["harm"]), evalues.threshold(promote), promote)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,40 +67,12 @@ def _steps(share: float, null: float, ratios: tuple[float, ...]) -> tuple[tuple[
     return tuple(steps)
 
 
-def components(strata: Iterable[Stratum], null: float = 1.0, mixture: Mixture = MORE) -> list[float]:
-    """The log-likelihood ratio of each component, added over strata: all that closed strata leave behind.
-
-    Args:
-        strata: (events of control, events of treatment, the treatment's share of the exposure within (0, 1)).
-        null: the rate ratio under the null, above 0.
-        mixture: the components.
-
-    Raises:
-        ValueError: negative counts, or a share outside (0, 1).
-    """
-    return _add([0.0] * len(mixture.ratios), strata, null, mixture)
-
-
-def _add(totals: Sequence[float], strata: Iterable[Stratum], null: float, mixture: Mixture) -> list[float]:
-    for x0, x1, share in strata:
-        arguments.count("x0", x0)
-        arguments.count("x1", x1)
-        steps = _steps(share, null, mixture.ratios)
-        totals = [total + x1 * up + x0 * down for total, (up, down) in zip(totals, steps, strict=True)]
-    return list(totals)
-
-
 @lru_cache
 def _log_weights(weights: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(math.log(weight) for weight in weights)
 
 
-def log_evalue(
-    strata: Iterable[Stratum],
-    null: float = 1.0,
-    mixture: Mixture = MORE,
-    closed: Sequence[float] | None = None,
-) -> float:
+def log_evalue(strata: Iterable[Stratum], null: float = 1.0, mixture: Mixture = MORE) -> float:
     """Evidence that the ratio of rates is on the mixture's side of ``null``.
 
     Args:
@@ -108,7 +80,6 @@ def log_evalue(
             is whatever events are counted over: units, requests, replica-seconds.
         null: the rate ratio under the null, above 0; the worst of the ratios that the null allows.
         mixture: of rate ratios all above ``null`` (``MORE``: harm by errors) or all below (``FEWER``, ``within``).
-        closed: ``components`` of strata that are closed, with the same null and mixture.
 
     Returns:
         The log e-value; 0.0 without events. Exact at any sample size, under any common change of the rate in time.
@@ -123,10 +94,13 @@ def log_evalue(
     Source:
         Lindon, Malek (2022), Anytime-valid inference for multinomial count data, with a discrete mixture.
     """
-    start: Sequence[float] = _log_weights(mixture.weights)
-    if closed is not None:
-        start = [log_weight + before for log_weight, before in zip(start, closed, strict=True)]
-    return log_sum_exp(_add(start, strata, null, mixture))
+    totals: Sequence[float] = _log_weights(mixture.weights)
+    for x0, x1, share in strata:
+        arguments.count("x0", x0)
+        arguments.count("x1", x1)
+        steps = _steps(share, null, mixture.ratios)
+        totals = [total + x1 * up + x0 * down for total, (up, down) in zip(totals, steps, strict=True)]
+    return log_sum_exp(totals)
 
 
 def log_evalues(

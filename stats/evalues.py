@@ -35,7 +35,10 @@ def log_sum_exp(terms: Iterable[float]) -> float:
     top = max(values)
     if top == -math.inf:
         return top
-    return top + math.log(sum([math.exp(value - top) for value in values]))
+    total = 0.0
+    for value in values:
+        total += math.exp(value - top)
+    return top + math.log(total)
 
 
 def log_mixtures(log_ratios: Array, weights: Sequence[float]) -> Array:

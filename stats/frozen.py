@@ -28,7 +28,7 @@ class Frozen(NamedTuple):
 
 
 def quantile(baseline: Mapping[int, int], share: float) -> Frozen:
-    """The baseline's quantile: to count the units above it (``exceeds``), or as a cap (``capped``).
+    """The baseline's quantile: to count the units above it, or as a cap.
 
     Args:
         baseline: counts by bucket of ``histogram``, from before the start or from control's warm-up alone.
@@ -45,16 +45,3 @@ def quantile(baseline: Mapping[int, int], share: float) -> Frozen:
     if value is None or n < needed:
         return Frozen(None, f"{needed} values of the baseline (now {n})")
     return Frozen(value)
-
-
-def exceeds(value: int, limit: int) -> int:
-    """1 for a value above the frozen quantile, else 0: its units are events of ``counts`` or ``proportions``."""
-    return 1 if value > limit else 0
-
-
-def capped(value: int, cap: int) -> int:
-    """The value, or the cap where it is above: a winsorised mean is the mean of these.
-
-    The effect is that on the capped values: a treatment that only lengthens the tail beyond the cap is not seen here.
-    """
-    return min(value, cap)

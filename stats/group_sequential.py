@@ -17,7 +17,7 @@ from scipy.special import ndtr, ndtri
 from stats.arguments import alpha as check_alpha
 from stats.arguments import between, wrong
 from stats.brownian import REACH, Path, check_times
-from stats.spending import spent
+from stats.spending import DEFAULT_SPENDING, spent
 
 LEAST_SPENT = 1e-14  # what a look may spend below this waits for the next look
 FUTILE_POWER = 0.1  # conditional power below which going on is called futile
@@ -27,7 +27,7 @@ def boundary(
     times: Sequence[float],
     alpha: float,
     sides: int = 1,
-    spending: str = "obrien_fleming",
+    spending: str = DEFAULT_SPENDING,
     parameter: float = 0.0,
 ) -> tuple[float, ...]:
     """Critical values of z at each look.
@@ -91,7 +91,7 @@ def futility_boundary(
     upper: Sequence[float],
     drift: float,
     beta: float,
-    spending: str = "obrien_fleming",
+    spending: str = DEFAULT_SPENDING,
     parameter: float = 0.0,
 ) -> tuple[float, ...]:
     """Values of z below which a look may give up: beta spending, not binding.

@@ -97,20 +97,8 @@ def log_evalues(information: Array, weighted: Array, null: float | Array, varian
     return np.asarray(np.where(u > 0, above, below) - 0.5 * np.log1p(r))
 
 
-def bound(information: float, weighted: float, variance: float, alpha: float) -> float:
-    """The largest null that is rejected at alpha: a lower bound of the effect that holds at every look.
-
-    Args:
-        information: A, above 0.
-        weighted: B.
-        variance: of the normal distribution that is halved, above 0.
-        alpha: within (0, 1/2).
-    """
-    return (weighted - boundary(information, variance, alpha)) / information
-
-
 def interval(information: float, weighted: float, variance: float, alpha: float) -> Interval:
-    """Two one-sided bounds of alpha/2 each: ``bound`` from below and, mirrored, from above."""
+    """The effects that neither of two one-sided tests of alpha/2 each rejects."""
     arguments.alpha(alpha)
     radius = boundary(information, variance, alpha / 2)
     return Interval((weighted - radius) / information, (weighted + radius) / information)

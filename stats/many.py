@@ -18,21 +18,23 @@ from stats import arguments
 Floats = NDArray[np.float64]
 
 
-def bonferroni(log_e: Sequence[float], alpha: float) -> list[int]:
-    """Claims that are shown when each has its equal part of alpha.
+def bonferroni(claims: int, alpha: float) -> float:
+    """The log e-value that each of several claims must reach when each has its equal part of alpha.
 
     Args:
-        log_e: one log e-value a claim; -inf stands for e = 0.
+        claims: how many there are, at least 1.
         alpha: chance of any false claim, within (0, 1/2).
 
     Returns:
-        Indices of the claims whose e is at least their number over alpha, rising.
+        ``log(claims / alpha)``.
 
     Raises:
-        ValueError: NaN, or alpha out of range.
+        ValueError: an argument out of range.
     """
-    values = _checked(log_e, alpha)
-    return _indices(values >= math.log(max(1, len(values)) / alpha))
+    arguments.alpha(alpha)
+    arguments.count("claims", claims)
+    arguments.at_least("claims", claims, 1)
+    return math.log(claims / alpha)
 
 
 def holm(log_e: Sequence[float], alpha: float) -> list[int]:
@@ -137,7 +139,3 @@ def _checked(log_e: Sequence[float], alpha: float) -> Floats:
     if values.ndim != 1 or bool(np.isnan(values).any()):
         raise arguments.wrong("log_e", "a list of numbers", log_e)
     return values
-
-
-def _indices(shown: NDArray[np.bool_]) -> list[int]:
-    return [int(i) for i in np.flatnonzero(shown)]

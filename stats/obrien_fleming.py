@@ -15,7 +15,6 @@ from numpy.polynomial.legendre import leggauss
 from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp
 
 from stats import arguments
-from stats.intervals import Interval
 
 NOTHING = -700.0  # stands for the log of e = 0, which no document can hold
 NODES, WEIGHTS = leggauss(64)
@@ -133,25 +132,6 @@ def log_p(time: float, z: float, last: tuple[float, float] = (0.0, 0.0)) -> floa
     beyond = (z * math.sqrt(time) - path) / math.sqrt(time - then)
     reached = path - math.sqrt(1 - then) * float(ndtri_exp(float(log_ndtr(-beyond)) - math.log(2)))
     return min(0.0, math.log(2) + float(log_ndtr(-reached)))
-
-
-def interval(information: float, weighted: float, horizon: float, alpha: float) -> Interval:
-    """Effects that neither direction rejects, each at alpha/2; simultaneous over all looks up to the horizon.
-
-    Args:
-        information: A, above 0 and at most ``horizon``.
-        weighted: B.
-        horizon: the largest A that is planned for.
-        alpha: of both sides together, within (0, 1/2).
-
-    Raises:
-        ValueError: an argument out of range.
-
-    Source:
-        Jennison, Turnbull (1989), Interim analyses: the repeated confidence interval approach.
-    """
-    radius = boundary(information, horizon, alpha / 2)
-    return Interval((weighted - radius) / information, (weighted + radius) / information)
 
 
 def conditional_power(information: float, score: float, horizon: float, effect: float, alpha: float) -> float:

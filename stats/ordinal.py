@@ -25,7 +25,7 @@ def _check(counts0: Counts, counts1: Counts) -> None:
 
 
 def scores(counts: Counts) -> Sample:
-    """Mean and variance of scores on [0, 1]: category j of 1 .. K scores ``(j - 1) / (K - 1)``.
+    """Mean and variance of the categories 1, 2, 3 ... as numbers, exactly.
 
     Args:
         counts: units by category, worst first; at least two categories.
@@ -34,13 +34,13 @@ def scores(counts: Counts) -> Sample:
         ValueError: negative counts, or fewer than two categories.
     """
     _check(counts, counts)
-    sx = sum(j * count for j, count in enumerate(counts))
-    sxx = sum(j * j * count for j, count in enumerate(counts))
-    return sample(sum(counts), sx, sxx, scale=len(counts) - 1)
+    sx = sum(j * count for j, count in enumerate(counts, start=1))
+    sxx = sum(j * j * count for j, count in enumerate(counts, start=1))
+    return sample(sum(counts), sx, sxx, scale=1)
 
 
 def mean_score(counts0: Counts, counts1: Counts, factor: float = 1.0) -> Estimate:
-    """Difference of mean scores on [0, 1]; gate as for means.
+    """Difference of mean scores, in categories; gate as for means.
 
     Args:
         counts0: units of control by category, worst first.

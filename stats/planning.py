@@ -130,42 +130,69 @@ def mixing_variance(information: float, alpha: float, sides: int = 2) -> float:
     return (-float(lambertw(-(tail**2) / math.e, -1).real) - 1) / information
 
 
-def grid_course(
-    information: Floats, effect: float, rises: GridTest | None = None, falls: GridTest | None = None
-) -> Crossing:
-    """How a metric goes: the chances, by information, that a grid test has shown it to be above, or below, its null.
+def drawn_in(information: Floats) -> Floats:
+    """How far an edge is drawn in for what looks in between would find, in the unit of a score.
 
     Args:
-        information: A at some dozens of looks, rising, above 0; the first is where the gate opens. Tests are
-            taken to be looked at all the time in between.
-        effect: the true effect, in the metric's unit.
-        rises: shows that the effect is above its null, or None.
-        falls: shows that it is below its null, or None.
+        information: A at some dozens of looks, rising, above 0; the first is where the gate opens.
 
     Returns:
-        Cumulative chances that ``rises`` (upper) or ``falls`` (lower) came first, one a look; accurate to about .01.
+        Distances, one a look; 0 at the first.
+
+    Source:
+        Siegmund (1985), Sequential Analysis, on corrected diffusions.
+    """
+    inwards = OVERSHOOT * np.sqrt(np.diff(information, prepend=0.0))
+    inwards[0] = 0.0
+    return np.asarray(inwards)
+
+
+def grid_edge(information: Floats, test: GridTest) -> Floats:
+    """The score B at which a grid test shows that the effect is above its null, taken to be looked at all the time.
+
+    Args:
+        information: as for ``drawn_in``.
+        test: the test; one that shows an effect to be *below* ``null`` has the negated edge of ``-null``.
+    """
+    slopes = np.asarray(STEPS) * test.unit
+    rises = edge(np.log(WEIGHTS) - information[:, None] * slopes**2 / 2, slopes, test.alpha)
+    return test.null * information + rises - drawn_in(information)
+
+
+def course(information: Floats, effect: float, upper: Floats | None, lower: Floats | None) -> Crossing:
+    """How a metric goes: the chances, by information, that it has left a region of scores upwards, or downwards.
+
+    Args:
+        information: as for ``drawn_in``.
+        effect: the true effect, in the metric's unit.
+        upper: scores B at which it leaves upwards, one a look, infinite where it cannot; None where it never can.
+        lower: the same downwards, minus infinity where it cannot.
+
+    Returns:
+        Cumulative chances of the first exit, one a look; accurate to about .01.
 
     Raises:
         ValueError: an argument out of range.
-
-    Source:
-        Siegmund (1985), Sequential Analysis, on corrected diffusions, for the correction of the edges.
     """
-    steps = np.diff(information, prepend=0.0)
-    inwards = OVERSHOOT * np.sqrt(steps)
-    inwards[0] = 0.0
-    upper, lower = (np.full(len(information), math.inf) for _ in range(2))
-    if rises is not None:
-        upper = rises.null * information + _edge(information, rises) - inwards
-    if falls is not None:
-        lower = -falls.null * information + _edge(information, falls) - inwards
-    exits = crossing(information.tolist(), upper, -lower, effect)
+    high = np.full(len(information), math.inf) if upper is None else upper
+    exits = crossing(information.tolist(), high, lower, effect)
     return Crossing(np.cumsum(exits.upper), np.cumsum(exits.lower))
 
 
-def _edge(information: Floats, test: GridTest) -> Floats:
-    slopes = np.asarray(STEPS) * test.unit
-    return edge(np.log(WEIGHTS) - information[:, None] * slopes**2 / 2, slopes, test.alpha)
+def grid_course(
+    information: Floats, effect: float, rises: GridTest | None = None, falls: GridTest | None = None
+) -> Crossing:
+    """``course`` between two grid tests: one shows that the effect is above its null, the other that it is below.
+
+    Args:
+        information: as for ``drawn_in``.
+        effect: the true effect, in the metric's unit.
+        rises: shows that the effect is above its null, or None.
+        falls: shows that it is below its null, or None.
+    """
+    upper = None if rises is None else grid_edge(information, rises)
+    lower = None if falls is None else -grid_edge(information, falls._replace(null=-falls.null))
+    return course(information, effect, upper, lower)
 
 
 def grid_information(alpha: float, power: float) -> float:

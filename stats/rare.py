@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stats import arguments, grid
-from stats.evalues import Array, average, log_mixtures, threshold
+from stats.evalues import Array, average, log_mixtures, log_sum_exp, threshold
 from stats.intervals import least_shown
 
 PARTS = (0.0, 0.25, 0.5, 0.75)  # of the margin
@@ -53,8 +53,7 @@ def log_evalue(n: int, x: int, margin: float) -> float:
         log_weight + (x * log_part if x else 0.0) + good * (math.log1p(-part * margin) - without)
         for part, log_part, log_weight in _ROWS
     ]
-    top = max(terms)
-    return top + math.log(sum([math.exp(term - top) for term in terms]))
+    return log_sum_exp(terms)
 
 
 def log_evalues(n: NDArray[np.int64], x: NDArray[np.int64], margin: float) -> Array:

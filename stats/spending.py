@@ -7,7 +7,7 @@ after the horizon nothing is left to spend. To add one: a row of SPENDING and it
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -36,16 +36,24 @@ def _hwang_shih_decani(t: Fractions, tail: float, parameter: float) -> Fractions
     return tail * np.expm1(-parameter * t) / np.expm1(-parameter)
 
 
-# Name -> the function of (t, one tail's error rate, parameter).
-SPENDING: dict[str, Callable[[Fractions, float, float], Fractions]] = {
-    "obrien_fleming": _obrien_fleming,
-    "pocock": _pocock,
-    "power": _power,
-    "hwang_shih_decani": _hwang_shih_decani,
+class Spending(NamedTuple):
+    """A spending function of (t, one tail's error rate, parameter), and what its parameter is; empty where it has none."""
+
+    spent: Callable[[Fractions, float, float], Fractions]
+    parameter: str = ""
+
+
+SPENDING: dict[str, Spending] = {
+    "obrien_fleming": Spending(_obrien_fleming),
+    "pocock": Spending(_pocock),
+    "power": Spending(_power, "a power above 0"),
+    "hwang_shih_decani": Spending(_hwang_shih_decani, "a number; the smaller, the later it is spent"),
 }
 
+DEFAULT_SPENDING = "obrien_fleming"
 
-def spent(t: Fractions, tail: float, spending: str = "obrien_fleming", parameter: float = 0.0) -> Fractions:
+
+def spent(t: Fractions, tail: float, spending: str = DEFAULT_SPENDING, parameter: float = 0.0) -> Fractions:
     """Error rate that may be spent by the fraction ``t`` of the horizon.
 
     Args:
@@ -67,5 +75,5 @@ def spent(t: Fractions, tail: float, spending: str = "obrien_fleming", parameter
     if spending not in SPENDING:
         raise wrong("spending", f"one of {', '.join(SPENDING)}", spending)
     if spending == "power" and not parameter > 0:
-        raise wrong("parameter", "a power above 0", parameter)
-    return SPENDING[spending](np.clip(t, 0.0, 1.0), tail, parameter)
+        raise wrong("parameter", SPENDING[spending].parameter, parameter)
+    return SPENDING[spending].spent(np.clip(t, 0.0, 1.0), tail, parameter)

@@ -66,10 +66,10 @@ DEFECTS: dict[str, tuple[str, ...]] = {
     ),
     # Serving models.
     "no way to ask for one version beside the weights": (
-        "gateway/test_facts.py test_a_signed_word_forces_an_arm_and_nothing_is_written_down",
+        "gateway/test_asked.py test_a_signed_word_forces_an_arm_and_nothing_is_written_down",
     ),
     "a client that picks its own arm": (
-        "gateway/test_facts.py test_a_word_that_is_not_ours_or_too_late_is_counted_and_ignored",
+        "gateway/test_asked.py test_a_word_that_is_not_ours_or_too_late_is_counted_and_ignored",
     ),
     "the unit stands in one place only": (
         "gateway/test_identify.py test_the_first_place_that_holds_a_unit_wins",
@@ -154,7 +154,7 @@ DEFECTS: dict[str, tuple[str, ...]] = {
     ),
     "prerequisites that lead back": (
         "router/test_plan_population.py test_prerequisites_over_three_files_that_lead_back_are_refused",
-        "gateway/test_facts.py test_a_ring_of_prerequisites_that_slipped_through_serves_the_default_arm",
+        "gateway/test_asked.py test_a_ring_of_prerequisites_that_slipped_through_serves_the_default_arm",
     ),
     "a regular expression that takes the process with it": (
         "router/test_rules.py test_a_regular_expression_that_explodes_elsewhere_is_linear_here",

@@ -19,8 +19,9 @@ from router.errors import Problem, SpecError, nearest
 from router.experiment import Experiment
 from router.files import parse_documents
 from router.forecast import forecast
-from router.prospect import POWER, SHARES, Baseline
+from router.prospect import Baseline, is_share, tested_as
 from router.quantity import Unreadable, percent_ppm, plain
+from router.sizes import POWER
 
 UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000))
 HEAD = ("if the treatment is", "promoted", "rolled back", "control kept", "undecided", "decided after")
@@ -79,6 +80,13 @@ def _named(
     "--sd", "sds", multiple=True, metavar="NAME=120", help="Standard deviation of one unit's value."
 )
 @click.option(
+    "--level",
+    "levels",
+    multiple=True,
+    metavar="NAME=80",
+    help="Control's average of one unit's value, or of its events.",
+)
+@click.option(
     "--reported", multiple=True, metavar="NAME=40%", help="Share of units that report; 100% if not given."
 )
 @json_option
@@ -87,6 +95,7 @@ def estimate(
     units_per_hour: float,
     rates: tuple[str, ...],
     sds: tuple[str, ...],
+    levels: tuple[str, ...],
     reported: tuple[str, ...],
     as_json: bool,
 ) -> int:
@@ -98,13 +107,15 @@ def estimate(
     if math.isnan(units_per_hour):
         raise click.UsageError("--units-per-hour: expected a number above 0, found 'nan'")
     spec = _experiment(file).spec()
-    shares = [metric["name"] for metric in spec["metrics"] if metric["kind"] in SHARES]
-    numbers = [metric["name"] for metric in spec["metrics"] if metric["kind"] not in SHARES]
-    by_rate, by_sd = _named("--rate", rates, _rate, shares), _named("--sd", sds, _above_zero, numbers)
-    by_report = _named("--reported", reported, _share, [*shares, *numbers])
+    metrics = spec["metrics"]
+    by_rate = _named("--rate", rates, _rate, [m["name"] for m in metrics if is_share(m)])
+    by_sd = _named("--sd", sds, _above_zero, [m["name"] for m in metrics if tested_as(m) == "number"])
+    by_level = _named("--level", levels, _above_zero, [m["name"] for m in metrics if not is_share(m)])
+    names = [metric["name"] for metric in metrics]
+    by_report = _named("--reported", reported, _share, names)
     baselines = {
-        name: Baseline(by_rate.get(name), by_sd.get(name), by_report.get(name, 1.0))
-        for name in [*shares, *numbers]
+        name: Baseline(by_rate.get(name), by_sd.get(name), by_level.get(name), by_report.get(name, 1.0))
+        for name in names
     }
     answer = forecast(spec, units_per_hour, baselines)
     click.echo(json.dumps(answer) if as_json else text_of(answer))
@@ -148,6 +159,7 @@ def text_of(answer: Mapping[str, Any]) -> str:
             ("metric", "today", "least harm shown", "least margin proven"), map(_metric, answer["metrics"])
         ),
         "each with a chance of 80 % by the end; n/a: not within the end, or behind the test's gate",
+        *_yardsticks(answer),
     ]
     lines += [f"note: {row['name']}: {row['note']}" for row in answer["metrics"] if row["note"]]
     lines += [f"assumed: {line}" for line in answer["assumed"]]
@@ -189,11 +201,11 @@ def _ramp(steps: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _scenario(row: Mapping[str, Any], metrics: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    kind = next(metric["kind"] for metric in metrics if metric["name"] == row["metric"])
+    metric = next(metric for metric in metrics if metric["name"] == row["metric"])
     truth = (
         "as good"
         if not row["effect"]
-        else f"{row['metric']} {row['name']} ({size(kind, abs(row['effect']))})"
+        else f"{row['metric']} {row['name']} ({size(metric, abs(row['effect']))})"
     )
     chances = (chance(row[key]) for key in ("promote", "roll_back", "keep", "undecided"))
     return truth, *chances, duration(row["decided_ms"])
@@ -205,14 +217,44 @@ def _metric(row: Mapping[str, Any]) -> tuple[str, ...]:
         today = f"{row['rate'] * 100:.4g} %"
     elif row["sd"] is not None:
         today = f"sd {row['sd']:.4g}"
-    return row["name"], today, size(row["kind"], row["least_harm"]), size(row["kind"], row["least_margin"])
+    elif row["level"] is not None:
+        today = f"{row['level']:.4g}"
+    return row["name"], today, size(row, row["least_harm"]), size(row, row["least_margin"])
 
 
-def size(kind: str, value: float | None) -> str:
+def _yardsticks(answer: Mapping[str, Any]) -> list[str]:
+    """What other samples would ask, of the metrics that are tested by an estimate."""
+    rows = [
+        (
+            row["name"],
+            f"{row['fixed_units'][0]:,} + {row['fixed_units'][1]:,}",
+            chance(row["fixed_power"]),
+            f"{row['method_units']:,}",
+            size(row, row["two_sided_sd"]),
+        )
+        for row in answer["metrics"]
+        if row["fixed_units"] is not None
+    ]
+    head = (
+        "metric",
+        "a fixed sample",
+        "its power at the end",
+        f"{answer['method']}, treatment",
+        "two-sided sd",
+    )
+    if not rows:
+        return []
+    about = "units of control + treatment for one look with a chance of 80 %; units on average; sd of a normal mixture"
+    return ["", render.table(head, rows), about]
+
+
+def size(metric: Mapping[str, Any], value: float | None) -> str:
     """A difference without its sign, in the metric's unit."""
     if value is None:
         return render.UNKNOWN
-    return f"{value * 100:.2g} pp" if kind in SHARES else f"{value:.3g}"
+    if metric["relative"]:
+        return f"{value * 100:.2g} %"
+    return f"{value * 100:.2g} pp" if metric["share"] else f"{value:.3g}"
 
 
 def chance(value: float | None) -> str:

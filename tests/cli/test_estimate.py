@@ -102,6 +102,15 @@ def test_a_file_without_an_experiment_is_refused(capsys: pytest.CaptureFixture[s
     assert "expected one experiment, found 0" in err
 
 
+def test_beside_the_forecast_stands_what_a_fixed_sample_would_ask(
+    capsys: pytest.CaptureFixture[str], means: str
+) -> None:
+    _, out, _ = run(capsys, means, *TRAFFIC, "--sd", "worth=1")
+    # (1.645 + .842)^2 * 2 / .1^2 for alpha 5 % one-sided and a chance of 80 %
+    assert "1,237 + 1,237" in out
+    assert "open_ended, treatment" in out
+
+
 @pytest.mark.parametrize(
     ("ms", "text"),
     [

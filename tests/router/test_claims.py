@@ -184,3 +184,42 @@ def test_zero_events_have_an_interval_without_a_gate() -> None:
     assert found is not None
     assert found[1] == pytest.approx(0.01, rel=0.01)
     assert -0.01 < found[0] < 0
+
+
+# ---- events per request ---------------------------------------------------------------------------------------------
+
+
+def requests(*arms: list[tuple[int, int]]) -> list[Stratum]:
+    """Units of two requests: how many of them have so many events."""
+    reading, sums = KINDS["rate"].running, []
+    for arm in arms:
+        parts = [(units, reading.part(events * F, 2)) for units, events in arm]
+        sums.append(tuple(sum(units * part[i] for units, part in parts) for i in range(len(reading.names))))
+    return [Stratum(sums[0], sums[1], SHARE)]
+
+
+def test_a_burst_of_one_unit_is_no_harm_and_the_same_events_of_many_are() -> None:
+    control = [(2960, 0), (40, 1)]
+    burst, many = requests(control, [(986, 0), (13, 1), (1, 60)]), requests(control, [(927, 0), (73, 1)])
+    assert counts.log_evalue([(40, 73, 0.25)], 1.0, counts.MORE) > math.log(1e6)
+    assert harm("rate", burst, margin=1.0, relative=True) < math.log(2)
+    assert harm("rate", many, margin=1.0, relative=True) > math.log(100)
+
+
+def test_few_units_show_no_rise_of_a_rate_however_many_events_they_have() -> None:
+    strata = requests([(250, 0), (50, 1)], [(0, 0), (299, 4)])
+    assert counts.log_evalue([(50, 1196, 0.5)], 1.0, counts.MORE) > math.log(1e6)
+    assert harm("rate", strata, margin=1.0, relative=True) == 0.0
+
+
+def test_the_interval_of_a_rate_leaves_room_for_no_change_after_a_burst() -> None:
+    kind, terms = KINDS["rate"], metric("rate", margin=1.0, mde=1.0, relative=True)
+    control = [(2960, 0), (40, 1)]
+    burst = kind.interval(kind.closed, requests(control, [(986, 0), (13, 1), (1, 60)]), terms, 1.0, 0.1)
+    many = kind.interval(kind.closed, requests(control, [(927, 0), (73, 1)]), terms, 1.0, 0.1)
+    few = kind.interval(kind.closed, requests([(250, 0)], [(299, 1)]), terms, 1.0, 0.1)
+    assert burst is not None
+    assert burst[0] < 0 < burst[1]
+    assert many is not None
+    assert many[0] > 0
+    assert few is None

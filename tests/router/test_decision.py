@@ -158,6 +158,9 @@ def test_a_met_step_goes_on() -> None:
     assert (decision.action, decision.reason) == (Action.ADVANCE, Reason.STEP_MET)
     assert decision.run["step"] == 1
     assert decision.flag.experiments[0].coverage == 1_000_000
+    assert "% of traffic: step met; corrected" in decision.sentence
+    for part in ("treatment units against", "estimate", "interval", "margin"):
+        assert part in decision.sentence
 
 
 def test_a_step_waits_for_its_time() -> None:

@@ -150,6 +150,7 @@ def test_every_key_of_a_kind_is_known_to_the_file() -> None:
 AB = FILE.replace("canary", "ab").replace("goal: {", "goals: [{").replace("2 pp}", "2 pp}, GOALS]")
 SECOND = "{metric: sold, kind: proportion, better: higher, mde: 1 pp}"
 WATCHED = "{metric: m, kind: mean, better: lower, mde: 1}"
+LOOKS = FILE + "method: horizon\nmax_units: 9\nlooks: 3\n"
 
 
 def test_goals_then_guardrails_then_what_is_observed() -> None:
@@ -171,11 +172,22 @@ def test_goals_then_guardrails_then_what_is_observed() -> None:
         ("method: sprt", {"method": "sprt"}),
         ("method: horizon\nmax_units: 40000", {"method": "horizon", "max_units": 40_000}),
         ("method: horizon\nmax_units: 9\nlooks: 3", {"method": "horizon", "max_units": 9, "looks": 3}),
+        (
+            "method: horizon\nmax_units: 9\nlooks: 3\nspending: hwang_shih_decani\nspending_parameter: -4",
+            {
+                "method": "horizon",
+                "max_units": 9,
+                "looks": 3,
+                "spending": "hwang_shih_decani",
+                "spending_parameter": -4.0,
+            },
+        ),
     ],
 )
 def test_a_method_that_is_not_written_leaves_nothing_behind(keys: str, kept: dict[str, Any]) -> None:
     spec = spec_of(FILE + keys)
-    assert {key: spec[key] for key in ("method", "max_units", "looks") if key in spec} == kept
+    keys_of_a_plan = ("method", "max_units", "looks", "spending", "spending_parameter")
+    assert {key: spec[key] for key in keys_of_a_plan if key in spec} == kept
 
 
 @pytest.mark.parametrize(
@@ -187,6 +199,13 @@ def test_a_method_that_is_not_written_leaves_nothing_behind(keys: str, kept: dic
         (FILE + "method: horizon\nmax_units: 9\nlooks: 51", "1 .. 50 looks"),
         (FILE + "max_units: 9", "'max_units' for method: horizon only"),
         (FILE + "method: sprt\nlooks: 9", "'looks' for method: horizon only"),
+        (LOOKS + "spending: pocok", "did you mean 'pocock'?"),
+        (LOOKS + "spending: power", "a spending_parameter for spending: power"),
+        (LOOKS + "spending: power\nspending_parameter: 0", "a power above 0"),
+        (LOOKS + "spending: pocock\nspending_parameter: 1", "no spending_parameter for spending: pocock"),
+        (LOOKS + "spending: power\nspending_parameter: 21", "a number from -20 to 20"),
+        (FILE + "method: horizon\nmax_units: 9\nspending: pocock", "'spending' with 'looks' only"),
+        (FILE + "spending: pocock", "'spending' for method: horizon only"),
         (FILE + f"goals: [{SECOND}]", "either goal or goals"),
         (FILE.replace("goal: {", "guardrails: [{").replace("2 pp}", "2 pp}]"), "either goal or goals"),
         (FILE.replace("goal: {", "goals: [{").replace("2 pp}", "2 pp}]"), "one goal for a canary"),

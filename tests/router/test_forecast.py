@@ -12,8 +12,9 @@ from router.document import load
 from router.files import parse_documents
 from router.forecast import forecast
 from router.metric import KINDS
-from router.prospect import Asked, Baseline, least_harm, prospect
+from router.prospect import Asked, Baseline, prospect
 from router.reading import Stratum
+from router.sizes import least_harm
 
 CANARY = """
 experiment: x
@@ -165,17 +166,93 @@ def test_the_least_harm_of_a_rare_share_is_shown_in_four_of_five_runs(better: st
     assert 0.8 <= found.harm[-1] < 0.9
 
 
-def test_what_a_forecast_leaves_out_is_said() -> None:
-    text = (
-        "experiment: x\nroute: r\nkind: ab\ncontrol: a\ntreatment: b\nmethod: sprt\ndeadline: 1 d\n"
-        "goals:\n"
-        "  - {metric: sold, kind: proportion, better: higher, mde: 2 pp}\n"
-        "  - {metric: kept, kind: proportion, better: higher, mde: 2 pp}\n"
-        "observe: [{metric: worth, kind: mean, better: higher, mde: 5 %}]\n"
+# ---- methods, several goals, other kinds ----------------------------------------------------------------------------
+
+AB = """
+experiment: x
+route: r
+kind: ab
+control: a
+treatment: b
+METHOD
+ramp: [{traffic: 50%, time: 1 min, units: 1}]
+deadline: 4 d
+goals: [{metric: sold, kind: mean, better: higher, mde: 5 %}OTHER]
+"""
+SOLD = {"sold": Baseline(sd=20.0, level=20.0)}
+
+
+def planned(method: str, other: str = "") -> dict[str, Any]:
+    return spec(AB.replace("METHOD", method).replace("OTHER", other))
+
+
+@pytest.mark.parametrize(
+    ("method", "fixed_n"),
+    [("horizon\nmax_units: 9892", 1.0), ("horizon\nmax_units: 9892\nlooks: 10", 1.0), ("sprt", None)],
+)
+def test_a_method_has_its_published_power_and_units(method: str, fixed_n: float | None) -> None:
+    """9,892 units are those of a fixed test of 80 % at one-sided 5 %; no harm is likely, no gate matters."""
+    answer = forecast(planned(f"method: {method}"), 3000, SOLD)
+    row = answer["metrics"][0]
+    assert sum(row["fixed_units"]) == pytest.approx(9892, abs=2)
+    better = chances(answer, "better by the mde", "sold")
+    assert better["promote"] == pytest.approx(0.78, abs=0.025)
+    units = 2 * row["method_units"] / 9892
+    assert units == pytest.approx(0.74 if fixed_n else 0.62, abs=0.04)
+    assert chances(answer, "as good", "sold")["promote"] <= 0.06
+
+
+def test_a_fixed_samples_yardsticks_agree_with_each_other() -> None:
+    row = forecast(planned("method: open_ended"), 3000, SOLD)["metrics"][0]
+    assert row["fixed_power"] > 0.99
+    assert row["two_sided_sd"] == pytest.approx(1.0, rel=0.1)  # about the mde, 5 % of 20
+    assert row["margin"] == pytest.approx(1.0)
+
+
+def test_one_of_two_goals_is_enough() -> None:
+    one = forecast(planned("method: open_ended"), 300, SOLD)
+    two = forecast(
+        planned("method: open_ended", ", {metric: kept, kind: mean, better: higher, mde: 5 %}"),
+        300,
+        SOLD | {"kept": Baseline(sd=20.0, level=20.0)},
     )
-    experiments = parse_documents(load(text), {"route": ["r"]}).experiments
-    answer = forecast(experiments["x"][0].spec(), 1000, {})
-    assert [row["name"] for row in answer["metrics"]] == ["sold"]
+    assert [row["name"] for row in two["metrics"]] == ["sold", "kept"]
+    # Each has half of alpha, and both must be futile before the control is kept.
+    assert two["expected_ms"] > one["expected_ms"]
+    assert chances(two, "as good", "sold")["promote"] <= 0.05 + 0.01
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("kind: rate, better: lower, margin: 20 %", Baseline(level=0.5)),
+        ("kind: time_to_event, better: higher, margin: 20 %", Baseline(rate=0.05)),
+        ("kind: rare_proportion, better: lower, margin: 40 %", Baseline(rate=0.02)),
+        ("kind: exceedance, better: lower, quantile: 99 %, margin: 1 pp", Baseline()),
+        ("kind: exceedance, better: lower, quantile: 50 %, margin: 4 pp", Baseline()),
+        ("kind: rating, better: higher, margin: 3 %", Baseline(sd=1.0, level=4.0)),
+        ("kind: edit_rate, better: lower, margin: 2 pp", Baseline(sd=0.3)),
+        ("kind: winsorised_mean, cap: 9, better: lower, margin: 5 %", Baseline(sd=2.0, level=2.0)),
+    ],
+)
+def test_every_kind_has_a_forecast_that_tells_good_from_bad(line: str, told: Baseline) -> None:
+    text = CANARY.replace(
+        "guardrails: [{metric: errors, margin: 1 pp}]", "guardrails: [{metric: m, " + line + "}]"
+    )
+    answer = forecast(spec(text), 4000, KNOWN | {"m": told})
     assert answer["missing"] == []
-    assert any("no promotion by another goal" in line for line in answer["assumed"])
-    assert any("method: sprt" in line for line in answer["assumed"])
+    assert chances(answer, "as good")["promote"] > 0.8
+    assert chances(answer, "worse by twice the margin", "m")["promote"] < 0.05
+    assert chances(answer, "worse by the margin", "m")["promote"] <= 0.06
+    row = answer["metrics"][1]
+    assert 0 < row["least_margin"] < row["margin"]
+
+
+def test_a_relative_difference_of_numbers_asks_for_the_level() -> None:
+    answer = forecast(planned("method: open_ended"), 300, {"sold": Baseline(sd=20.0)})
+    assert answer["missing"] == ["sold: the average of one unit's value in control (--level sold=...)"]
+    assert answer["power"] is None
+    rate = CANARY.replace("margin: 1 pp", "margin: 10 %").replace(
+        "metric: errors", "metric: m, kind: rate, better: lower"
+    )
+    assert forecast(spec(rate), 300, KNOWN)["missing"] == ["m: events of one unit in control (--level m=...)"]

@@ -55,10 +55,11 @@ def _shares() -> list[Case]:
                 sizes = batches(2 / p, worlds.EVENTS / p, worlds.LOOKS)
                 return worlds.proportions(rng, reps, share, 0.0, p, sizes=sizes)
 
+            through = kinds if share == min(SHARES) else ()
             found += [
                 Case(where, same, Question(0.2 * p), of_shares, kinds),
                 Case(f"{where}, worse by the margin (p)", worse, Question(p, p, 2.0), of_shares, kinds),
-                Case(f"{where}, control without events", bare, Question(p, p), of_shares, ()),
+                Case(f"{where}, control without events", bare, Question(p, p), of_shares, through),
             ]
     return found
 
@@ -128,7 +129,14 @@ def _ramps() -> list[Case]:
             return visits.returning(rng, reps, 0.25, p)
 
         found.append(
-            Case(population.name, back, Question(0.05), of_visits, ("proportion", "ratio"), weight=8)
+            Case(
+                population.name,
+                back,
+                Question(0.05),
+                of_visits,
+                ("proportion", "ratio", "rare_proportion", "mean"),
+                weight=8,
+            )
         )
     return found
 

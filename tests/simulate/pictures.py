@@ -60,6 +60,18 @@ def wrong_verdicts(result: Result) -> str:
     )
 
 
+def wrong_verdicts_by_kind(result: Result) -> str:
+    """Every kind of metric, in all that it may claim."""
+    by_kind: dict[str, list[Row]] = {}
+    for row in result.rows:
+        by_kind.setdefault(row.what, []).append(row)
+    return svg.strips(
+        "Every kind of metric keeps the promise of its verdicts",
+        "Dots: rollback, superiority, promotion, distrust; wrong runs ÷ promised; lines reach 3 standard errors back",
+        by_kind,
+    )
+
+
 def traps(result: Result) -> str:
     """The usual comparisons and ours."""
     rows: list[Bar] = [(row.what, row.measured, row.error, row.promised is not None) for row in result.rows]
@@ -192,6 +204,7 @@ OF: dict[str, tuple[Callable[[Result], str], ...]] = {
     "error_rates": (wrong_claims,),
     "other_tests": (wrong_claims_of_others,),
     "through_router": (wrong_verdicts,),
+    "kinds": (wrong_verdicts_by_kind,),
     "traps": (traps,),
     "efficiency": (peeking, units),
     "horizon": (horizon_units,),

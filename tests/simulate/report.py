@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tests.simulate import pictures
+from tests.simulate import methods, pictures
 from tests.simulate.peers import given, shown
 from tests.simulate.results import Result, Row
 
 STATS = Path(__file__).parent.parent.parent / "stats"
 BEGIN = "<!-- written by ./run simulate: begin -->"
 END = "<!-- written by ./run simulate: end -->"
+METHODS_BEGIN = "<!-- methods, written by ./run simulate: begin -->"
+METHODS_END = "<!-- methods, written by ./run simulate: end -->"
 
 
 def table(result: Result) -> str:
@@ -99,9 +101,16 @@ def write(results: Sequence[Result]) -> None:
         for name, svg in pictures_of_one.items():
             (folder / f"{name}.svg").write_text(svg + "\n")
     path = STATS / "README.md"
-    text = path.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    if not rest:
-        before, after = text.rstrip() + "\n\n", "\n"
-    path.write_text(before + sections(results, drawn) + after)
+    text = _between(path.read_text(), METHODS_BEGIN, METHODS_END, table_of_methods(results))
+    path.write_text(_between(text, BEGIN, END, sections(results, drawn)))
+
+
+def table_of_methods(results: Sequence[Result]) -> str:
+    """What stands between the other two markers."""
+    return f"{METHODS_BEGIN}\n\n{methods.table(results)}\n\n{METHODS_END}"
+
+
+def _between(text: str, begin: str, end: str, body: str) -> str:
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return before + body + after if rest else f"{text.rstrip()}\n\n{body}\n"

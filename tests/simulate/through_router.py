@@ -5,13 +5,13 @@ The moments of each look are those of the stream under the names that the fold w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from router.events import FIXED_POINT
-from router.evidence import State, Verdict, weigh
+from router.evidence import Evidence, State, Verdict, weigh
 from router.health import Health
 from router.metric import KINDS
 from router.reading import Reading
@@ -81,16 +81,24 @@ def moments_of(stream: Stream, kinds: Sequence[str], looks: Whole) -> dict[str, 
 CLAIMS = ("harm", "superior", "promotion", "invalid")
 
 
-def claimed(run: dict[str, Any], moments: dict[str, Any], replication: int, looks: int) -> dict[str, bool]:
-    """Which claims the evidence of one replication makes at any look."""
-    found = dict.fromkeys(CLAIMS, False)
+def looks_of(
+    run: dict[str, Any], moments: Mapping[str, Any], replication: int, looks: int
+) -> Iterator[Evidence]:
+    """The evidence of one replication, look after look; the run keeps what the controller would."""
     run = run | {"maxima": {}, "srm": 0.0}
     for look in range(looks):
         values = {name: course[replication, look] for name, course in moments.items()}
         said = weigh(
             run, {name: value for name, value in values.items() if value}, HEALTHY, START + look * 1000
         )
-        run |= {"maxima": said.maxima, "srm": said.srm}
+        run |= {"maxima": said.maxima, "srm": said.srm, "horizon": said.horizon}
+        yield said
+
+
+def claimed(run: dict[str, Any], moments: Mapping[str, Any], replication: int, looks: int) -> dict[str, bool]:
+    """Which claims the evidence of one replication makes at any look."""
+    found = dict.fromkeys(CLAIMS, False)
+    for said in looks_of(run, moments, replication, looks):
         states = [row["state"] for row in said.document["metrics"].values()]
         found["harm"] |= bool(said.harmful)
         found["superior"] |= State.SUPERIOR in states

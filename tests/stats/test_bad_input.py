@@ -48,7 +48,7 @@ CALLS: list[tuple[str, str, Callable[[Any], object], list[Any]]] = [
     ("normal", "alpha", lambda v: normal.interval(1.0, 0.0, 1.0, v), NOT_ALPHA),
     ("half_normal", "variance", lambda v: half_normal.log_evalue(1.0, 0.0, 0.0, v), NOT_POSITIVE),
     ("half_normal", "alpha", lambda v: half_normal.interval(1.0, 0.0, 1.0, v), NOT_ALPHA),
-    ("half_normal", "alpha", lambda v: half_normal.bound(1.0, 0.0, 1.0, v), NOT_ALPHA),
+    ("half_normal", "alpha", lambda v: half_normal.boundary(1.0, 1.0, v), NOT_ALPHA),
     ("student", "se", lambda v: student.log_evalue(1.0, v, 3, 4.0, 0.0, 5.0), NOT_POSITIVE),
     ("student", "freedom", lambda v: student.log_evalue(1.0, 1.0, v, 4.0, 0.0, 5.0), NOT_POSITIVE),
     ("student", "prior", lambda v: student.interval(1.0, 1.0, 3, 4.0, v, 0.05), NOT_POSITIVE),

@@ -26,7 +26,8 @@ MINE = (
     "rpact",
     "gsd",
     "sas",
-    "spotify",
+    "spotify-bounds",
+    "spotify-adjusted",
     "seq-cv",
     "yeast",
     "ss-",
@@ -176,7 +177,6 @@ PRESENT: dict[str, Callable[[Inputs], Any]] = {
 }
 
 ABSENT = {
-    "spotify-ni": "an interval for one fixed look: here every interval holds at all looks",
     "seq-cv": "MaxSPRT: the exact mixture over rate ratios takes its place, without a largest number of events",
     "safestats": "plans of another e-variable: plans here are those of the tests that are here",
     "p2e": "no p-value comes in: every test gives an e-value itself",

@@ -44,17 +44,6 @@ def test_any_batching_of_the_same_events_gives_the_same_value(
     assert split == pytest.approx(counts.log_evalue([(x0, x1, share)]), rel=1e-9, abs=1e-9)
 
 
-@given(batches_of_events, shares, st.integers(0, 6))
-def test_closed_strata_leave_only_their_components_behind(
-    strata: list[tuple[int, int]], share: float, closed: int
-) -> None:
-    rows = [(*row, share) for row in strata]
-    for null, mixture in ((1.0, counts.MORE), (2.0, counts.within(2.0))):
-        folded = counts.components(rows[:closed], null, mixture)
-        found = counts.log_evalue(rows[closed:], null, mixture, folded)
-        assert found == pytest.approx(counts.log_evalue(rows, null, mixture), rel=1e-9, abs=1e-9)
-
-
 @of_estimates
 @given(st.lists(st.tuples(informations, effects), min_size=1, max_size=6), st.floats(-0.5, 0.5), tunings)
 def test_evidence_of_strata_adds_in_any_order(

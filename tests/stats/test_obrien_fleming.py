@@ -1,4 +1,4 @@
-"""The closed form, as boundary, as e-value and as interval: one test in three shapes."""
+"""The closed form, as boundary and as e-value: one test in two shapes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scipy.special import ndtri
 from stats import obrien_fleming
 from stats.brownian import crossing
 from stats.group_sequential import boundary as boundaries
-from stats.obrien_fleming import boundary, conditional_power, expected_information, interval, log_evalue
+from stats.obrien_fleming import boundary, conditional_power, expected_information, log_evalue
 from stats.planning import fixed_information
 from tests.stats.luck import most_allowed
 
@@ -60,16 +60,6 @@ def test_e_reaches_one_over_alpha_exactly_at_the_boundary(
     weighted = score * math.sqrt(scale) + null * information
     shown = log_evalue(information, weighted, null, horizon, ALPHA) >= -math.log(ALPHA) - 1e-12
     assert shown == (score * math.sqrt(scale) >= edge)
-
-
-@given(st.floats(0.01, 1.0), st.floats(-5, 5), st.floats(-2, 2))
-def test_the_interval_excludes_exactly_what_is_rejected(part: float, weighted: float, null: float) -> None:
-    low, high = interval(part, weighted, 1.0, 2 * ALPHA)
-    assume(min(abs(null - low), abs(null - high)) > 1e-9)
-    above = log_evalue(part, weighted, null, 1.0, ALPHA) >= -math.log(ALPHA) - 1e-12
-    below = log_evalue(part, -weighted, -null, 1.0, ALPHA) >= -math.log(ALPHA) - 1e-12
-    assert above == (null < low)
-    assert below == (null > high)
 
 
 @given(st.floats(0.01, 2.0), st.floats(-3, 3), st.floats(1e-6, 1e6))

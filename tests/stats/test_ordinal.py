@@ -67,9 +67,9 @@ def test_the_standard_error_of_a_win_is_delongs() -> None:
 
 
 @given(ratings)
-def test_scores_lie_between_0_and_1(counts: list[int]) -> None:
+def test_scores_are_the_numbers_of_the_categories(counts: list[int]) -> None:
     found = ordinal.scores(counts)
-    units = np.array(spelled_out(counts)) / 3
+    units = np.array(spelled_out(counts)) + 1
     assert found.n == len(units)
     if found.n > 1:
         assert found.mean == pytest.approx(units.mean(), abs=1e-12)

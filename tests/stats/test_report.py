@@ -15,7 +15,9 @@ from tests.simulate.run import STUDIES
 def test_the_readme_says_what_was_measured() -> None:
     kept = load(STUDIES)
     assert [result.name for result in kept] == list(STUDIES)
-    assert report.sections(kept, pictures.draw(kept)) in (report.STATS / "README.md").read_text()
+    text = (report.STATS / "README.md").read_text()
+    assert report.sections(kept, pictures.draw(kept)) in text
+    assert report.table_of_methods(kept) in text
 
 
 def test_every_picture_is_the_one_that_the_results_give() -> None:

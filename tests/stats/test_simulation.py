@@ -1,7 +1,7 @@
 """Error rates and efficiency with a look after every batch: a fast part of ``./run simulate``, with seeds of its own.
 
 A test that keeps its promise fails one comparison here, through an unlucky seed, with probability below 1e-7: the bound
-is the smallest count that a true error rate of alpha exceeds that rarely. There are about 250 of them, so all of this
+is the smallest count that a true error rate of alpha exceeds that rarely. There are about 300 of them, so all of this
 file cries wolf for at most 1 seed in 30,000.
 """
 
@@ -17,12 +17,16 @@ from tests.simulate import (
     canary,
     efficiency,
     error_rates,
+    kinds,
     mismatch,
     multiplicity,
     other_tests,
+    plans,
     through_router,
+    together,
 )
 from tests.simulate.cases import CASES, Case
+from tests.simulate.populations import POPULATIONS, Population
 from tests.simulate.results import Row, rng_of
 from tests.simulate.streams import first
 from tests.stats.luck import most_allowed
@@ -86,6 +90,33 @@ def test_no_formula_claims_what_is_false_in_any_world(case: Case) -> None:
 def test_no_verdict_of_the_router_is_false_more_often_than_promised(name: str) -> None:
     runs = 25
     assert broken(through_router.rows_of(BY_NAME[name], runs, SEED), runs) == []
+
+
+QUICK = (
+    "rate that falls, bursts of heavy units",
+    "winsorised_mean",
+    "edit_rate",
+    "rating",
+    "exceedance, frozen median",
+    "time_to_event, log_rank",
+    "proportion, sampled labels",
+    "mean, segments and a roll",
+)
+
+
+@pytest.mark.parametrize("population", [p for p in POPULATIONS if p.name in QUICK], ids=lambda p: p.name)
+def test_no_verdict_on_any_kind_is_false_more_often_than_promised(population: Population) -> None:
+    runs = 8
+    rows = kinds.rows_of(population, runs, SEED)
+    assert broken([row for row in rows if row.column != "invalid"], runs) == []
+    assert broken([row for row in rows if row.column == "invalid"], 2 * runs) == []
+
+
+@pytest.mark.parametrize("method", plans.BOUNDED)
+def test_a_plan_keeps_its_error_rate_for_one_goal_and_for_two(method: str) -> None:
+    runs = 6
+    rows = [*plans.of_ab(plans.GOALS[0], method, runs, SEED), *together.of_goals(method, runs, SEED)]
+    assert broken([row for row in rows if row.side == "most"], runs) == []
 
 
 @pytest.mark.parametrize(
