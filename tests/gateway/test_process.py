@@ -257,7 +257,12 @@ def test_a_corrupt_flag_keeps_its_last_good_one_and_stops_no_other(tmp_path: Pat
         world.put(world.flag(route="b", path="/b"))
         world.start()
         world.put(world.flag(route="a", path="/a", revision=2))
-        eventually(lambda: json.loads(world.get("/readyz")[2])["revisions"]["a"] == 2)
+        store = FlagStore(world.client, world.keys)
+
+        def told() -> list[int]:
+            return [beat["revisions"].get("a", 0) for beat in store.heartbeats(time.time_ns() // 1_000_000)]
+
+        eventually(lambda: told() == [2] * 2)  # every worker has read the good one
         world.client.hset(world.keys.flags, "a", b'{"route":"a","nonsense":1}')
         world.client.zadd(world.keys.changes, {"a": world.client.hincrby(world.keys.meta, "changes", 1)})
         world.put(world.flag(route="b", path="/b", revision=2, default="v2"))
