@@ -225,7 +225,7 @@ def test_one_of_two_goals_is_enough() -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("kind: rate, better: lower, margin: 20 %", Baseline(level=0.5)),
+        ("kind: rate, better: lower, margin: 20 %", Baseline(sd=0.8, level=0.5)),
         ("kind: time_to_event, better: higher, margin: 20 %", Baseline(rate=0.05)),
         ("kind: rare_proportion, better: lower, margin: 40 %", Baseline(rate=0.02)),
         ("kind: exceedance, better: lower, quantile: 99 %, margin: 1 pp", Baseline()),
@@ -255,4 +255,6 @@ def test_a_relative_difference_of_numbers_asks_for_the_level() -> None:
     rate = CANARY.replace("margin: 1 pp", "margin: 10 %").replace(
         "metric: errors", "metric: m, kind: rate, better: lower"
     )
-    assert forecast(spec(rate), 300, KNOWN)["missing"] == ["m: events of one unit in control (--level m=...)"]
+    missing = forecast(spec(rate), 300, KNOWN)["missing"]
+    assert "m: events of one unit in control (--level m=...)" in missing
+    assert "m: the standard deviation of one unit's value (--sd m=...)" in missing
