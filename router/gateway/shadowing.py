@@ -27,6 +27,7 @@ from router.serving import Shadow
 if TYPE_CHECKING:
     from router.gateway.connection import Connection
     from router.gateway.exchange import Exchange
+    from router.gateway.head import Head
     from router.gateway.shape import Shape
 
 METHODS = ("GET", "POST")  # whose requests warm an arm
@@ -79,6 +80,11 @@ class Shadowing:
         if body is None or (edit is not None and edit.changes_body and b"content-encoding" in head.lower):
             self.outcomes["dropped"].n += 1
             return None
+        return Copy(self, exchange, body)
+
+    def octets(self, head: Head, body: bytes, peer: bytes) -> bytes:
+        """The request as the arm is asked it."""
+        edit = self.arm.edit
         lines, drops, length = self.label, frozenset[bytes](), len(body) if head.has_body else None
         if edit is not None:
             lines, drops = lines + edit.lines, edit.drops
@@ -87,8 +93,7 @@ class Shadowing:
                 lines, length = lines + more, len(body)
         base = self.arm.base
         target = head.target if base is None else base + head.target[len(self.prefix) :]
-        octets = request_head(head, target, exchange.client.peer, drops=drops, lines=lines, length=length)
-        return Copy(self, exchange, octets + body)
+        return request_head(head, target, peer, drops=drops, lines=lines, length=length) + body
 
     def ended(self, copy: Copy, outcome: str, latency_us: int) -> None:
         """A copy has come to its end."""
@@ -139,10 +144,10 @@ class Copy:
         document: the answer, where it is JSON short enough to read.
     """
 
-    __slots__ = ("_begun_ns", "_connection", "_job", "_observer", "_octets", "_shadowing", "_status", "_timer", "client",
+    __slots__ = ("_begun_ns", "_body", "_connection", "_job", "_observer", "_peer", "_shadowing", "_status", "_timer", "client",
                  "document", "ended", "gate", "head", "loop", "now_ns", "request_sent", "ticket")  # fmt: skip
 
-    def __init__(self, shadowing: Shadowing, exchange: Exchange, octets: bytes) -> None:
+    def __init__(self, shadowing: Shadowing, exchange: Exchange, body: bytes) -> None:
         self.ticket = exchange.ticket
         self.gate = exchange.client.gate
         self.loop = exchange.client.loop
@@ -151,7 +156,8 @@ class Copy:
         self.request_sent = self.ended = False
         self.document: object = None
         self._shadowing = shadowing
-        self._octets = octets
+        self._body = body
+        self._peer = exchange.client.peer
         self._connection: Connection | None = None
         self._observer: Observer | None = None
         self._job: asyncio.Task[None] | None = None
@@ -188,8 +194,8 @@ class Copy:
     def _connected(self, connection: Connection) -> None:
         self._connection = connection
         connection.begin(self)  # type: ignore[arg-type]  # as much of an exchange as a connection asks for
-        connection.transport.write(self._octets)
-        self._octets = b""
+        connection.transport.write(self._shadowing.octets(self.head, self._body, self._peer))
+        self._body = b""
         self.request_sent = True
 
     def _late(self) -> None:
