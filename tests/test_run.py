@@ -17,13 +17,18 @@ RUN = Path(__file__).parent.parent / "run"
 NAMED = '#!/bin/sh\necho "[$POINTSMAN_RUN]" "$@"\n'
 
 
+def launcher_lists() -> list[str]:
+    """The names of all lists of requirements."""
+    return [path.stem for path in (RUN.parent / "deploy" / "locks").glob("*.txt")]
+
+
 @pytest.fixture
 def launcher(tmp_path: Path) -> ModuleType:
     """The launcher in a folder of its own, whose .venv holds a Python that only says what it was asked."""
     (tmp_path / "run").write_text(RUN.read_text())
     (tmp_path / "deploy" / "locks").mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text("[project]")
-    for name in ("product", "demo", "dev"):
+    for name in launcher_lists():
         (tmp_path / "deploy" / "locks" / f"{name}.txt").write_text(name)
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
@@ -61,7 +66,7 @@ def test_it_reads_on_an_older_python_and_says_what_is_needed(launcher: ModuleTyp
 def test_a_larger_list_holds_the_smaller_ones_and_a_changed_one_nothing(launcher: ModuleType) -> None:
     assert not launcher.installed("product")
     stamp(launcher, "demo")
-    assert [launcher.installed(name) for name in launcher.LISTS] == [True, True, False]
+    assert [launcher.installed(name) for name in launcher.LISTS] == [True, True, False, False]
     lock = Path(launcher.HERE) / "deploy" / "locks" / "demo.txt"
     lock.write_text("demo, changed")
     assert not launcher.installed("product")

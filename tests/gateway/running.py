@@ -236,6 +236,16 @@ class World:
         self.group.start("gateway", self.command, self.settings.as_environ())
         eventually(lambda: self.get("/readyz")[0] in ((200,) if ready else (200, 503)))
         eventually(lambda: len(self.workers()) == self.settings.gateway_workers)
+        if ready and self.redis.pid:
+            # Every worker has read the flags: what one of them says is then true of all.
+            flags = self.client.hlen(self.keys.flags)
+            eventually(lambda: self._routes_held() == [flags] * self.settings.gateway_workers)
+
+    def _routes_held(self) -> list[int]:
+        """How many routes each worker says it holds."""
+        beats: Any = self.client.hvals(self.keys.gateways)
+        alive = self.workers()
+        return [beat["routes"] for beat in map(json.loads, beats) if beat["pid"] in alive]
 
     @property
     def master(self) -> int:
