@@ -78,7 +78,9 @@ def run_role(serve: Callable[[Settings], None], settings: Settings) -> int:
 @set_option
 @click.option("--bind", "gateway_bind", metavar="HOST:PORT", help="Where to listen.")
 @click.option(
-    "--check", is_flag=True, help="Only say what stands in the way of a start; exit 1 if anything does."
+    "--check",
+    is_flag=True,
+    help="Only say what stands in the way of a start; exit 1 if anything does, 2 for a setting that cannot be read.",
 )
 def gateway(file: Path | None, pairs: tuple[str, ...], gateway_bind: str | None, check: bool) -> int:
     """Run the gateway alone."""
