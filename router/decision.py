@@ -16,7 +16,8 @@ from router.evidence import Evidence
 from router.flag import Flag
 from router.lifecycle import Action, State, after
 from router.ramp import step_met
-from router.verdict import SPENT, Ground, Verdict
+from router.sentence import name_of, numbers_of, share_of
+from router.verdict import SPENT, Ground
 
 
 class Reason(StrEnum):
@@ -68,21 +69,21 @@ def decide(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int, *, 
     """
     if evidence.harmful and run["step"] >= 0:
         sentence = (
-            f"{_name(run)} ROLLED BACK at {_share(run)}: {_numbers(run, evidence, evidence.harmful[0])}"
+            f"{name_of(run)} ROLLED BACK at {share_of(run)}: {numbers_of(run, evidence, evidence.harmful[0])}"
         )
         return _end(run, flag, now, Action.ROLLBACK, Reason.HARM, sentence)
     start, end = _schedule(run)
     if now >= end:
-        sentence = f"{_name(run)} ENDED at {_share(run)}: {Reason.SCHEDULE_OVER.value}; control stays"
+        sentence = f"{name_of(run)} ENDED at {share_of(run)}: {Reason.SCHEDULE_OVER.value}; control stays"
         return _end(run, flag, now, Action.END, Reason.SCHEDULE_OVER, sentence)
     late = _held_at_deadline(run)
     if late and _past_deadline(run, now):
         return Decision(
-            Action.NONE, Reason.DEADLINE, f"{_name(run)} is held since its deadline, until a person acts"
+            Action.NONE, Reason.DEADLINE, f"{name_of(run)} is held since its deadline, until a person acts"
         )
     if run["step"] < 0 and now < start:
         why = Reason.BEFORE_START.value
-        return Decision(Action.NONE, Reason.BEFORE_START, f"{_name(run)} is held: {why}", waits=(why,))
+        return Decision(Action.NONE, Reason.BEFORE_START, f"{name_of(run)} is held: {why}", waits=(why,))
     if run["step"] < 0:
         return _begin(run, flag, now, ready=ready)
     if evidence.invalid:
@@ -91,7 +92,7 @@ def decide(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int, *, 
         return _spent(run, evidence, flag, now)
     if run["state"] == State.HELD and not run["paused"]:
         reason = Reason.DEADLINE_MOVED if late else Reason.HEALTHY_AGAIN
-        sentence = f"{_name(run)} goes on: {reason.value}"
+        sentence = f"{name_of(run)} goes on: {reason.value}"
         return _written(run, flag, now, Action.GO_ON, reason, sentence, step_since=now)
     if run["paused"]:
         return _waits_for(run, flag, now, Reason.PAUSED, "is paused by a person")
@@ -107,13 +108,15 @@ def _go_on(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> 
     waits = tuple(part for part in (met, blocked, *evidence.missing, *evidence.step_waits) if part)
     if not last and not met and not evidence.step_waits:
         return _step(
-            run, flag, now, Action.ADVANCE, Reason.STEP_MET, _numbers(run, evidence, evidence.leading)
+            run, flag, now, Action.ADVANCE, Reason.STEP_MET, numbers_of(run, evidence, evidence.leading)
         )
     if last and not met and evidence.proven and not blocked:
-        sentence = f"{_name(run)} PROMOTED from {_share(run)}: {_numbers(run, evidence, evidence.leading)}"
+        sentence = (
+            f"{name_of(run)} PROMOTED from {share_of(run)}: {numbers_of(run, evidence, evidence.leading)}"
+        )
         return _end(run, flag, now, Action.PROMOTE, Reason.PROVEN, sentence)
     if last and not met and evidence.ground is Ground.FUTILE:
-        sentence = f"{_name(run)} ENDED: an effect of the goal's mde is excluded; control stays"
+        sentence = f"{name_of(run)} ENDED: an effect of the goal's mde is excluded; control stays"
         return _end(run, flag, now, Action.END, Reason.FUTILE, sentence)
     if _past_deadline(run, now):
         return _at_deadline(run, flag, now)
@@ -125,7 +128,7 @@ def _go_on(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> 
     )
     waits = tuple(dict.fromkeys((*waits, *(unproven if last else ()))))
     return Decision(
-        Action.NONE, reason, f"{_name(run)} waits for {'; '.join(waits) or 'more evidence'}", waits=waits
+        Action.NONE, reason, f"{name_of(run)} waits for {'; '.join(waits) or 'more evidence'}", waits=waits
     )
 
 
@@ -133,7 +136,7 @@ def _spent(run: Mapping[str, Any], evidence: Evidence, flag: Flag, now: int) -> 
     """Nothing more can be shown: an A/B test ends and control stays, a canary is held for a person."""
     why = evidence.ground.value
     if run["spec"]["kind"] == "ab":
-        sentence = f"{_name(run)} ENDED: {why}; control stays"
+        sentence = f"{name_of(run)} ENDED: {why}; control stays"
         return _end(run, flag, now, Action.END, Reason.SPENT, sentence)
     return _at_deadline(run, flag, now) if _past_deadline(run, now) else _hold(run, Reason.SPENT, why)
 
@@ -160,7 +163,7 @@ def _waits_for(run: Mapping[str, Any], flag: Flag, now: int, reason: Reason, why
     """Nothing moves, but a deadline passes all the same."""
     if _past_deadline(run, now):
         return _at_deadline(run, flag, now)
-    return Decision(Action.NONE, reason, f"{_name(run)} {why}")
+    return Decision(Action.NONE, reason, f"{name_of(run)} {why}")
 
 
 def _schedule(run: Mapping[str, Any]) -> tuple[float, float]:
@@ -170,7 +173,7 @@ def _schedule(run: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _at_deadline(run: Mapping[str, Any], flag: Flag, now: int) -> Decision:
-    sentence = f"{_name(run)} reached its deadline undecided"
+    sentence = f"{name_of(run)} reached its deadline undecided"
     if run["spec"]["at_deadline"] == "rollback":
         return _end(
             run, flag, now, Action.ROLLBACK, Reason.DEADLINE, f"{sentence}: rolled back as the file says"
@@ -191,8 +194,8 @@ def _step(
 ) -> Decision:
     step = run["step"] + 1
     to = run["spec"]["ramp"][step]
-    before = f"{_share(run)} > " if run["step"] >= 0 else ""
-    sentence = f"{_name(run)} goes to {before}{to['traffic'] / 10_000:g} % of traffic: {reason.value}"
+    before = f"{share_of(run)} > " if run["step"] >= 0 else ""
+    sentence = f"{name_of(run)} goes to {before}{to['traffic'] / 10_000:g} % of traffic: {reason.value}"
     sentence += f"; {numbers}" if numbers else ""
     new_flag = flag.with_coverage(run["run"], to["coverage"]).with_revision(flag.revision + 1)
     history = [*run["coverage"], [now, new_flag.revision, to["coverage"]]]
@@ -200,7 +203,7 @@ def _step(
 
 
 def _hold(run: Mapping[str, Any], reason: Reason, why: str) -> Decision:
-    text = why if reason is Reason.DEADLINE else f"{_name(run)} is held: {why}"
+    text = why if reason is Reason.DEADLINE else f"{name_of(run)} is held: {why}"
     if run["state"] == State.HELD and run["reason"] == (reason.value if reason is Reason.DEADLINE else why):
         return Decision(Action.NONE, reason, text, waits=(why,))
     shown = reason.value if reason is Reason.DEADLINE else why
@@ -280,7 +283,7 @@ def act(action: str, run: Mapping[str, Any], flag: Flag, now: int, actor: str, r
         late = not paused and _held_at_deadline(run)
         if run["paused"] is paused and not late:
             raise IllegalMove("paused" if paused else "not paused", action)
-        sentence = f"{_name(run)} {'paused' if paused else 'resumed'} {said}"
+        sentence = f"{name_of(run)} {'paused' if paused else 'resumed'} {said}"
         # Who resumes a run that its deadline holds gives it that time once more; else it would be held at the next look.
         since = now if late else run["deadline_from"]
         return _written(
@@ -292,40 +295,5 @@ def act(action: str, run: Mapping[str, Any], flag: Flag, now: int, actor: str, r
     if move is Action.PROMOTE and run["treatment"] in flag.killed:
         raise IllegalMove(run["state"], action, f"{run['treatment']} is killed: unkill it first")
     words = {Action.PROMOTE: "PROMOTED", Action.ROLLBACK: "ROLLED BACK"}[move]
-    sentence = f"{_name(run)} {words} at {_share(run)} {said}"
+    sentence = f"{name_of(run)} {words} at {share_of(run)} {said}"
     return _end(run, flag, now, move, Reason.PERSON, sentence, actor)
-
-
-def _name(run: Mapping[str, Any]) -> str:
-    return f"{run['experiment']} ({run['treatment']})"
-
-
-def _share(run: Mapping[str, Any]) -> str:
-    step = run["step"]
-    return f"{run['spec']['ramp'][step]['traffic'] / 10_000:g} %" if step >= 0 else "0 %"
-
-
-def _numbers(run: Mapping[str, Any], evidence: Evidence, name: str) -> str:
-    """The metric that decided, with its numbers: levels, units, estimate, interval, margin."""
-    row = evidence.document["metrics"][name]
-    scale = "%" if row["relative"] else "pp" if row["share"] else ""
-
-    def level(side: str) -> str:
-        value, n = row[side]["value"], row[side]["n"]
-        if value is None:
-            return "no value"
-        return f"{value * 100:.1f} % of {n:,}" if row["share"] else f"{value:.4g} of {n:,}"
-
-    def difference(value: float) -> str:
-        return f"{value * 100:+.1f}" if scale else f"{value:+.4g}"
-
-    unit = f" {scale}" if scale else ""
-    parts = [f"{name} {level('treatment')} treatment units against {level('control')} control units"]
-    if row["estimate"] is not None:
-        parts.append(f"estimate {difference(row['estimate'])}{unit}")
-    if row["interval"] is not None:
-        parts.append(f"interval [{difference(row['interval'][0])}, {difference(row['interval'][1])}]{unit}")
-    parts.append(f"margin {difference(row['margin'])}{unit}")
-    if evidence.verdict is Verdict.WORSE:
-        parts.append(f"harm's log e {row['max_log_e']['harm']:.1f} reached {row['threshold']['harm']:.1f}")
-    return ", ".join(parts)

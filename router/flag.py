@@ -18,7 +18,9 @@ from router.errors import Problem, SpecError
 from router.lanes import LARGEST_COUNT, Lane, RunningExperiment, contradictions
 from router.protocols import ROWS as PROTOCOLS
 from router.rules import UNIT, Rule, faults
+from router.schedule import Schedule
 from router.serving import PoolLimits, Price, Serving
+from router.source import TokenSource, UnitSource, misplaced
 
 __all__ = [
     "Arm",
@@ -32,11 +34,8 @@ __all__ = [
     "UnitSource",
 ]
 
-OnMissing = Literal["control", "error", "mint-cookie"]
 Expose = Literal["all", "id", "none"]
 Algorithm = Literal["murmur3-32/v1", "flagd-v2", "sha256-64/v1"]
-UNIT_PLACES = ("header", "cookie", "query", "path", "json", "jwt", "request")
-ATTRIBUTE_PLACES = ("header", "header-list", "cookie", "query", "path", "host", "method", "json")
 
 
 class ArmSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,54 +71,12 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warm: int = 0
 
 
-class TokenSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose tokens are believed.
-
-    Attributes:
-        keys: of the issuer, each as text or as the name of a secret; one that verifies a token is enough.
-        algorithms: of its signatures.
-        field: of the request, lower case, ``Bearer`` before the token or not.
-        issuer: empty when it is not asked.
-        audience: empty when it is not asked.
-    """
-
-    keys: tuple[str, ...]
-    algorithms: tuple[str, ...]
-    field: str = "authorization"
-    issuer: str = ""
-    audience: str = ""
-
-
-class UnitSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the unit stands in a request; the first place that holds one wins."""
-
-    kind: str
-    places: tuple[tuple[str, str], ...]
-    on_missing: OnMissing = "control"
-    jwt: TokenSource | None = None
-
-
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which requests a route takes; ``path`` is a prefix that ends at a segment's border."""
 
     path: str = "/"
     host: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
-
-
-class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When a flag is in force: [start_ms, end_ms) in UTC. ``inside`` is what gateways go by.
-
-    Nobody on the way of a request reads a clock: each passing of an edge is a revision of its own.
-    """
-
-    start_ms: int | None
-    end_ms: int | None
-    inside: bool
-
-    def at(self, now: int) -> bool:
-        """Whether a moment is inside."""
-        return (self.start_ms is None or now >= self.start_ms) and (self.end_ms is None or now < self.end_ms)
 
 
 class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -301,11 +258,7 @@ def _contradictions(flag: Flag) -> Iterator[Problem]:
 def _request_contradictions(flag: Flag) -> Iterator[Problem]:
     if flag.protocol not in PROTOCOLS:
         yield Problem("protocol", f"one of {', '.join(PROTOCOLS)}", repr(flag.protocol))
-    for kind, _ in flag.unit.places:
-        if kind not in UNIT_PLACES:
-            yield Problem("unit.places", f"one of {', '.join(UNIT_PLACES)}", repr(kind))
-        if kind == "jwt" and flag.unit.jwt is None:
-            yield Problem("unit.jwt", "keys for the tokens that hold the unit", "none")
+    yield from misplaced(flag.unit, flag.attributes)
     shadow = flag.serving.shadow if flag.serving is not None else None
     if shadow is not None and shadow.arm not in [arm.name for arm in flag.arms]:
         yield Problem("serving.shadow.arm", "one of the arms", repr(shadow.arm))
@@ -314,9 +267,6 @@ def _request_contradictions(flag: Flag) -> Iterator[Problem]:
 
 
 def _rule_contradictions(flag: Flag, names: list[str]) -> Iterator[Problem]:
-    for name, kind, _ in flag.attributes:
-        if kind not in ATTRIBUTE_PLACES:
-            yield Problem(f"attributes.{name}", f"one of {', '.join(ATTRIBUTE_PLACES)}", repr(kind))
     served = [(f"units.{arm}", arm) for arm, _ in flag.units]
     served += [(f"rules.{rule.id}.serve", rule.serve) for rule in flag.rules]
     for at, arm in served:

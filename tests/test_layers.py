@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOOR = (
-    "errors document telemetry settings address protocols serving bucketing quantity rules traits lanes flag assignment explain "
-    "moves forcing decision_id events outcome reading moments claims metric methods ramp strict serving_keys token_keys arm conditions route metric_keys "
+    "errors document telemetry settings address protocols serving bucketing quantity rules traits lanes source schedule flag assignment explain "
+    "moves forcing decision_id events record outcome reading moments claims metric methods ramp strict serving_keys token_keys arm conditions route metric_keys "
     "population run experiment_keys experiment files layers timetable prospect sizes forecast notes degradation change drift prerequisites plan_lines "
-    "plan_population plan restore attribution health readouts weighing verdict evidence lifecycle decision roll"
+    "plan_population plan restore attribution health readouts weighing verdict evidence lifecycle sentence decision roll"
 ).split()
 # What each part may import beside the standard library and itself. "floor" is the floor; more are packages or modules.
 # numpy comes with stats and is for what looks ahead; that the gateway loads neither is checked below.
@@ -158,6 +159,12 @@ def test_a_seeded_violation_is_seen(tmp_path: Path, path: str, text: str) -> Non
 def test_every_floor_file_has_its_place() -> None:
     files = {path.stem for path in (ROOT / "router").glob("*.py")} - {"__init__", "__main__"}
     assert files == set(FLOOR)
+
+
+def test_every_floor_file_is_explained_in_the_documentation() -> None:
+    table = [row for row in (ROOT / "router" / "README.md").read_text().splitlines() if row.startswith("| `")]
+    named = {name for row in table for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert set(FLOOR) - named == set()
 
 
 def test_keys_are_spelled_in_one_file() -> None:

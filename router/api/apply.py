@@ -22,7 +22,8 @@ from router.files import KINDS, parse_documents
 from router.flag import Flag
 from router.plan import Planner
 from router.store.differences import differences
-from router.store.flags import Change, Ended, Live
+from router.store.flags import Change, Ended
+from router.store.stored import Live
 
 STALE_ANSWER = 412
 WRITES_TRIED = 3

@@ -13,7 +13,7 @@ from router.api import run_numbers
 from router.api.counts import TEXT
 from router.api.plane import Plane, plane
 from router.errors import StoreUnavailable
-from router.store.flags import Live
+from router.store.stored import Live
 
 views = Blueprint("status", __name__)
 

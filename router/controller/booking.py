@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from router.attribution import Closed, Plan, Record
+from router.attribution import Closed, Plan
+from router.record import Record
 from router.traits import OTHER
 from stats.histogram import bucket
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from router.attribution import Record, Report
 from router.controller.booking import Booking
 from router.controller.units import Traits, Units, record_of
 from router.controller.writers import Writers
@@ -27,6 +26,7 @@ from router.events import (
     RequestRows,
     decode,
 )
+from router.record import Record, Report
 from router.store.ledger import Batch, Ledger
 
 ENTRIES_PER_BATCH = 16

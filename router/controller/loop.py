@@ -32,10 +32,11 @@ from router.lifecycle import FINAL
 from router.local.parent import die_with_parent
 from router.settings import Settings
 from router.store.connect import connect
-from router.store.flags import FlagStore, Live
+from router.store.flags import FlagStore
 from router.store.keys import Keys
 from router.store.lease import Lease
 from router.store.ledger import Ledger
+from router.store.stored import Live
 
 TICK_S = 0.1
 FOLD_BATCHES_PER_TICK = 50

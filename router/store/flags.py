@@ -21,6 +21,7 @@ from router.store.connect import reachable
 from router.store.differences import flag_difference, run_difference
 from router.store.keys import Keys
 from router.store.scripts import Script
+from router.store.stored import Live, Moved, documents_of, parse_flags, text_keys
 
 REVISIONS_KEPT = 50
 PAGE = 500  # flags that are read at once
@@ -67,28 +68,6 @@ class Change:
         return self.flag.revision - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A page of changes: the flags, those that cannot be read, the position after it, whose store, and its latest."""
-
-    changed: dict[str, Flag]
-    corrupt: dict[str, str]
-    position: int
-    store_id: str
-    latest: int
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """All that is stored about routing: flags by route, runs by name, latest run by experiment, files as applied."""
-
-    flags: dict[str, Flag]
-    runs: dict[str, dict[str, Any]]
-    latest: dict[str, str]
-    files: dict[str, str]
-    corrupt: dict[str, str] = field(default_factory=dict)
-
-
 class FlagStore:
     """The store of flags and runs."""
 
@@ -104,9 +83,9 @@ class FlagStore:
             pipe = self._client.pipeline(transaction=True)
             for key in (keys.flags, keys.runs, keys.experiments, keys.files):
                 pipe.hgetall(key)
-            flags, runs, latest, files = (_text_keys(row) for row in pipe.execute())
+            flags, runs, latest, files = (text_keys(row) for row in pipe.execute())
         parsed, corrupt = parse_flags(flags)
-        states, broken = _documents(runs)
+        states, broken = documents_of(runs)
         corrupt |= {f"run {name}": problem for name, problem in broken.items()}
         names, texts = ({name: text.decode() for name, text in row.items()} for row in (latest, files))
         return Live(parsed, states, names, texts, corrupt)
@@ -156,8 +135,8 @@ class FlagStore:
     def runs(self) -> dict[str, dict[str, Any]]:
         """All run states by run; one that cannot be read is left out, as ``live`` names it."""
         with reachable("runs"):
-            rows = _text_keys(self._client.hgetall(self._keys.runs))
-        return _documents(rows)[0]
+            rows = text_keys(self._client.hgetall(self._keys.runs))
+        return documents_of(rows)[0]
 
     def run(self, run: str) -> dict[str, Any] | None:
         """One run state."""
@@ -165,7 +144,7 @@ class FlagStore:
             text = cast("bytes | None", self._client.hget(self._keys.runs, run))
         if text is None:
             return None
-        states, broken = _documents({run: text})
+        states, broken = documents_of({run: text})
         if broken:
             raise SpecError([Problem(f"run {run}", "a run state as JSON", broken[run])])
         return states[run]
@@ -239,7 +218,7 @@ class FlagStore:
     def lift(self, now: int, token: int | None) -> list[str]:
         """Write anew, above it, what gateways know by a later revision than this store remembers; the routes."""
         with reachable("ahead"):
-            rows = _text_keys(self._client.hgetall(self._keys.ahead))
+            rows = text_keys(self._client.hgetall(self._keys.ahead))
         lifted = []
         for route, revision in rows.items():
             with contextlib.suppress(StaleRevision):  # somebody was faster
@@ -280,8 +259,8 @@ class FlagStore:
     def heartbeats(self, now: int, max_age_ms: int = 5000) -> list[dict[str, Any]]:
         """Who is alive; those long silent are forgotten."""
         with reachable("heartbeats"):
-            rows = _text_keys(self._client.hgetall(self._keys.gateways))
-            alive, broken = _documents(rows)
+            rows = text_keys(self._client.hgetall(self._keys.gateways))
+            alive, broken = documents_of(rows)
             ages = {writer: now - int(row.get("time", 0)) for writer, row in alive.items()}
             gone = [*broken, *(writer for writer, age in ages.items() if age > 10 * max_age_ms)]
             if gone:
@@ -294,31 +273,3 @@ def _arguments_of(ended: Ended | None) -> tuple[Any, ...]:
         return "", 0, "", ""
     run = ended.run
     return run["run"], run["version"] - 1, msgspec.json.encode(run), msgspec.json.encode(ended.audit)
-
-
-def parse_flags(texts: Mapping[str, bytes]) -> tuple[dict[str, Flag], dict[str, str]]:
-    """Flags that can be read, and why the others cannot."""
-    flags: dict[str, Flag] = {}
-    corrupt: dict[str, str] = {}
-    for route, text in texts.items():
-        try:
-            flags[route] = Flag.parse(text)
-        except SpecError as problem:
-            corrupt[route] = str(problem)
-    return flags, corrupt
-
-
-def _documents(texts: Mapping[str, bytes]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """JSON objects that can be read, and why the others cannot."""
-    read: dict[str, dict[str, Any]] = {}
-    broken: dict[str, str] = {}
-    for name, text in texts.items():
-        try:
-            read[name] = msgspec.json.decode(text, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-            broken[name] = str(problem)
-    return read, broken
-
-
-def _text_keys(rows: Any) -> dict[str, bytes]:
-    return {name.decode(): value for name, value in rows.items()}

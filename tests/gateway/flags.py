@@ -9,7 +9,7 @@ from router.bucketing import PPM
 from router.decision_id import Signer, unit_digester
 from router.errors import StoreUnavailable
 from router.events import Entry
-from router.flag import Arm, Flag, Lane, Match, OnMissing, RunningExperiment, UnitSource
+from router.flag import Arm, Flag, Lane, Match, RunningExperiment, UnitSource
 from router.forcing import Forcing
 from router.gateway.counters import Counters, Row
 from router.gateway.head import Head, complete
@@ -17,6 +17,7 @@ from router.gateway.recorder import Recorder
 from router.gateway.routing import Gate
 from router.gateway.shape import REQUEST_SHAPES
 from router.gateway.snapshot import Compiler, Snapshot
+from router.source import OnMissing
 
 SIGNER = Signer({1: b"k" * 32})
 FORCING = Forcing({1: b"k" * 32})
