@@ -36,7 +36,7 @@ class Health:
         lag_limit_ms: above which the telemetry is too late to decide by.
         silent: metrics whose reports have stopped.
         counts: what is only shown: late, orphan, malformed, duplicate …
-        drift: arms that are not what they are declared to be, each in words.
+        misidentified: arms that are not what they are declared to be, each in words.
     """
 
     sent: Pair | None = (0, 0)
@@ -45,7 +45,7 @@ class Health:
     lag_limit_ms: int = 30_000
     silent: tuple[str, ...] | None = ()
     counts: Mapping[str, int] = field(default_factory=dict)
-    drift: tuple[str, ...] = ()
+    misidentified: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def check(
     if health.silent is None:
         problems.append("whether reports have stopped arriving is not known")
     problems += [f"reports of {name} have stopped arriving" for name in health.silent or ()]
-    problems += health.drift
+    problems += health.misidentified
     document = {
         "srm": ratio,
         "loss": loss,
@@ -89,7 +89,7 @@ def check(
     return Checked(document, tuple(problems), highest)
 
 
-def drift(control: Arm, treatment: Arm, seen: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+def misidentified(control: Arm, treatment: Arm, seen: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
     """Arms that are not what they should be: the commonest cause is an update that was never really pushed.
 
     Args:

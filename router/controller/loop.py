@@ -27,7 +27,7 @@ from router.controller.look import health_of, look
 from router.controller.schedules import due
 from router.errors import Fenced, PointsmanError, SpecError, StaleRevision, StoreUnavailable
 from router.flag import Flag
-from router.health import drift
+from router.health import misidentified
 from router.lifecycle import FINAL
 from router.local.parent import die_with_parent
 from router.settings import Settings
@@ -169,7 +169,7 @@ class Controller:
 
     def _look(self, run: dict[str, Any], flag: Flag, fold: Fold, token: int, now: int) -> None:
         health = health_of(fold, now, self.settings.lag_limit_ms, self.settings.writer_silence_ms)
-        health = replace(health, drift=self._drift(run, flag, now))
+        health = replace(health, misidentified=self._misidentified(run, flag, now))
         decision, change = look(run, flag, fold, health, now, ready=self._ready(run, flag, now))
         try:
             self.store.commit(type(change)(change.audit, change.flag, change.run, change.files, token=token))
@@ -187,7 +187,7 @@ class Controller:
         name = f"{run['route']}/{run['treatment']}"
         return bool(beats) and all(beat.get("ready", {}).get(name) for beat in beats)
 
-    def _drift(self, run: dict[str, Any], flag: Flag, now: int) -> tuple[str, ...]:
+    def _misidentified(self, run: dict[str, Any], flag: Flag, now: int) -> tuple[str, ...]:
         """What the gateways have seen the arms call themselves, weighed."""
         seen: dict[str, set[str]] = {}
         for beat in self.store.heartbeats(now):
@@ -197,7 +197,7 @@ class Controller:
                     seen.setdefault(arm, set()).update(found)
         arms = {arm.name: arm for arm in flag.arms}
         control, treatment = arms.get(run["control"]), arms.get(run["treatment"])
-        return drift(control, treatment, seen) if control and treatment else ()
+        return misidentified(control, treatment, seen) if control and treatment else ()
 
     def _archive(self, run: str, fold: Fold) -> bool:
         """Archive and trim what is folded, up to a bound; returns whether all of it is done or nothing can be done."""

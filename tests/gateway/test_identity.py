@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from router.flag import Arm, ArmSet
-from router.health import Health, check, drift
+from router.health import Health, check, misidentified
 from tests.gateway.flags import experiment
 from tests.gateway.gated import answer, gated, post
 
@@ -35,14 +35,14 @@ DECLARED = msgspec.structs.replace(V2, declares="2")
 def test_what_the_answers_say_is_held_against_what_is_declared(
     treatment: Arm, seen: Mapping[str, list[str]], words: str | None
 ) -> None:
-    problems = drift(V1, treatment, seen)
+    problems = misidentified(V1, treatment, seen)
     assert len(problems) == (0 if words is None else 1)
     assert words is None or words in problems[0]
 
 
-def test_drift_makes_the_telemetry_unhealthy() -> None:
-    health = Health(drift=("v2 is declared '2' and answers as '3'",))
-    assert check(health, [(100, 100)], 0.5, 0.0, ("v1", "v2")).problems == health.drift
+def test_a_misidentified_arm_makes_the_telemetry_unhealthy() -> None:
+    health = Health(misidentified=("v2 is declared '2' and answers as '3'",))
+    assert check(health, [(100, 100)], 0.5, 0.0, ("v1", "v2")).problems == health.misidentified
 
 
 def test_identities_are_collected_by_arm_and_begin_anew_with_an_epoch() -> None:
