@@ -38,7 +38,7 @@ def wrong_claims(result: Result) -> str:
     return _strips(
         result,
         "The formulas claim what is false no more often than promised",
-        "Each dot a world and an α: share of runs with a false claim ÷ α; lines reach 3 standard errors back",
+        "Each dot a world and an α: share of runs with a false claim ÷ α",
     )
 
 
@@ -47,7 +47,7 @@ def wrong_claims_of_others(result: Result) -> str:
     return _strips(
         result,
         "Tests with data of their own keep their promise too",
-        "Each dot an α (.05, .01): share of runs with a false claim ÷ α; lines reach 3 standard errors back",
+        "Each dot an α (.05, .01): share of runs with a false claim ÷ α",
     )
 
 
@@ -56,7 +56,7 @@ def wrong_verdicts(result: Result) -> str:
     return _strips(
         result,
         "The router's verdicts keep their promise",
-        "Each dot a world: share of runs with a false verdict ÷ what was promised; lines reach 3 standard errors back",
+        "Each dot a world: share of runs with a false verdict ÷ what was promised",
     )
 
 
@@ -67,7 +67,7 @@ def wrong_verdicts_by_kind(result: Result) -> str:
         by_kind.setdefault(row.what, []).append(row)
     return svg.strips(
         "Every kind of metric keeps the promise of its verdicts",
-        "Dots: rollback, superiority, promotion, distrust; wrong runs ÷ promised; lines reach 3 standard errors back",
+        "Dots: rollback, superiority, promotion, distrust; wrong runs ÷ promised",
         by_kind,
     )
 
