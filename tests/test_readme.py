@@ -19,6 +19,13 @@ from tests.gateway.running import eventually
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", "config/README.md", "deploy/README.md", "router/api/README.md")
+EVERY_PAGE = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("*.md", "config/*.md", "deploy/*.md", "router/**/*.md", "stats/*.md")
+    for path in ROOT.glob(pattern)
+)
+FOLDERS = ("router/api", "router/controller", "router/gateway", "router/store", "stats")
+WRITTEN_LATER = {"override.json"}  # by who runs it
 OF_THE_LAUNCHER = {"test", "slow", "bench", "simulate", "clients"}
 
 
@@ -50,6 +57,41 @@ def test_every_command_and_option_exists(page: str) -> None:
         assert command is not None
         with command.make_context(words[0], words[1:]):
             pass
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE)
+def test_every_command_named_in_a_sentence_exists_with_its_options(page: str) -> None:
+    said = re.findall(r"`(?:\./run|pointsman) ([a-z-]+)([^`]*)`", (ROOT / page).read_text())
+    for name, rest in said:
+        if name in OF_THE_LAUNCHER:
+            continue
+        command = pointsman.get_command(click.Context(pointsman), name)
+        assert command is not None, name
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert set(re.findall(r"--[a-z-]+", rest)) <= known, (name, rest)
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE)
+def test_every_file_that_is_named_exists(page: str) -> None:
+    text, here = (ROOT / page).read_text(), (ROOT / page).parent
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) if "://" not in link]
+    assert [link for link in links if not (here / link).exists()] == []
+    named = set(re.findall(r"`([\w./-]+\.(?:py|md|yaml|conf|lua|json|txt))`", text)) - WRITTEN_LATER
+    named |= set(re.findall(r"(?:^    |  )([a-z_]+\.py)", text, re.MULTILINE))
+    places = (here, ROOT, ROOT / "router", ROOT / "config")
+    assert [name for name in sorted(named) if not any((place / name).exists() for place in places)] == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_file_is_told_of_in_its_folder(folder: str) -> None:
+    text = (ROOT / folder / "README.md").read_text()
+    files = [path for path in (ROOT / folder).iterdir() if path.suffix in (".py", ".lua")]
+    assert files
+    told = set(re.findall(r"\w+\.(?:py|lua)", text)) | {
+        f"{name}.py" for name in re.findall(r"`(\w+)\.", text)
+    }
+    untold = [path.name for path in files if path.name not in told]
+    assert sorted(untold) == ["__init__.py"]
 
 
 def test_every_command_is_told_of() -> None:
