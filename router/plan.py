@@ -72,7 +72,8 @@ class Planner:
             change = self._experiment(experiment, document)
             if change is not None:
                 plan.changes.append(change)
-        for name in sorted(self._restart - set(files.experiments)):
+        restart = self._restart - set(files.experiments) if not self.problems else ()
+        for name in sorted(restart):
             plan.changes += self._restarted(name)
         self.problems += [*self.population.problems, *prerequisites(self.flags, files)]
         if self.problems:

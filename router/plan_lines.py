@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from router.flag import Flag
 from router.lanes import Slice
 
@@ -20,10 +22,10 @@ ASKING = ("rules", "units", "requires", "attributes", "segments")
 
 def route_differences(old: Flag, new: Flag) -> list[str]:
     """What differs between two flags of one route, a line each."""
-    lines = []
+    lines: list[str] = []
     for name in SHOWN_FIELDS:
-        if getattr(old, name) != getattr(new, name):
-            lines.append(f"{name}: {getattr(old, name)} -> {getattr(new, name)}")
+        differing = _differences(name, getattr(old, name), getattr(new, name))
+        lines += [f"{path}: {change}" for path, change in differing]
     lines += _arm_differences(old, new)
     if any(getattr(old, name) != getattr(new, name) for name in ASKING):
         lines.append("what rules, lists and prerequisites move depends on who asks and is not counted")
@@ -38,8 +40,25 @@ def _arm_differences(old: Flag, new: Flag) -> Iterator[str]:
         if upstreams[0] != upstreams[1]:
             yield f"arm {name}: {upstreams[0]} -> {upstreams[1]}"
         for field in ARM_FIELDS if was and becomes else ():
-            if getattr(was, field) != getattr(becomes, field):
-                yield f"arm {name}: {field} {getattr(was, field)} -> {getattr(becomes, field)}"
+            for path, change in _differences(field, getattr(was, field), getattr(becomes, field)):
+                yield f"arm {name}: {path} {change}"
+
+
+def _differences(path: str, old: object, new: object) -> Iterator[tuple[str, str]]:
+    """What differs, down to the fields that do: each with its path."""
+    if old == new:
+        return
+    if isinstance(old, msgspec.Struct) and isinstance(new, msgspec.Struct):
+        for field in old.__struct_fields__:
+            yield from _differences(f"{path}.{field}", getattr(old, field), getattr(new, field))
+    else:
+        yield path, f"{_shown(old)} -> {_shown(new)}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def route_removals(old: Flag, new: Flag) -> tuple[str, ...]:

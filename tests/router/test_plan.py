@@ -123,3 +123,27 @@ def test_a_ramp_without_the_live_coverage_is_refused_with_its_place(desk: Desk) 
     with pytest.raises(SpecError, match=r"experiments\.digits-v2\.ramp: expected a ramp with a step of 5%"):
         desk.apply(ramp("[1%, 10%, 25%]"))
     assert desk.run == before
+
+
+def test_a_route_without_an_arm_of_a_live_run_is_refused_whatever_else_it_changes(desk: Desk) -> None:
+    other = ROUTE.replace("v2: {upstream", "v3: {upstream").replace("9001", "9004")
+    with pytest.raises(SpecError) as raised:
+        desk.apply(other)
+    (problem,) = raised.value.problems
+    assert (problem.path, problem.expected) == (
+        "routes.digits.arms",
+        "arm 'v2', which run digits-v2.1 compares",
+    )
+
+
+def test_a_change_is_told_down_to_the_fields_that_differ(desk: Desk) -> None:
+    (change,) = desk.apply(
+        ROUTE.replace("default: v1", "match: {path: /digits}\nretries: 2\ndefault: v1").replace(
+            "x-person", "x-user"
+        )
+    )
+    assert change.lines[:3] == (
+        "match.path: / -> /digits",
+        'unit.places: [["header","x-person"]] -> [["header","x-user"]]',
+        "retries: 1 -> 2",
+    )
