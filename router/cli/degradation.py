@@ -9,6 +9,7 @@ from typing import Any, TextIO
 import click
 
 from router.bucketing import PPM
+from router.cli import terminal
 from router.cli.exits import NO, YES
 from router.cli.files import json_option
 from router.degradation import RUN_LENGTH, baseline_of, read, watch
@@ -55,7 +56,7 @@ def degradation(file: TextIO, baseline: str | None, first: int, run_length: floa
     elif baseline:
         raise click.UsageError("--baseline: expected none where a control is held back")
     answer = watch(rows[skipped:], rate, run_length) | {"skipped": skipped}
-    click.echo(json.dumps(answer) if as_json else text_of(answer))
+    click.echo(json.dumps(answer) if as_json else terminal.folded(text_of(answer)))
     return NO if answer["shown"] else YES
 
 

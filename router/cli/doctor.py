@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from router.cli import terminal
 from router.cli.client import Unreachable, api_of
 from router.cli.exits import NO, TROUBLE, YES
 from router.cli.files import api_option, json_option
@@ -108,7 +109,7 @@ def doctor(address: str | None, as_json: bool) -> int:
     else:
         for check in checks:
             mark = {True: "ok", False: "BAD", None: "-"}[check.ok]
-            click.echo(f"{mark:>3}  {check.name}: {check.found}")
+            click.echo(terminal.folded(f"{mark:>3}  {check.name}: {check.found}"))
     if settings.redis_url and redis.ok is False:
         return TROUBLE
     return NO if any(check.ok is False for check in checks) else YES

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from router.bucketing import PPM
-from router.cli import render
+from router.cli import render, terminal
 from router.cli.exits import NO, NOT_DECIDED, YES
 from router.cli.files import json_option, read_files
 from router.document import Document, load
@@ -118,7 +118,7 @@ def estimate(
         for name in names
     }
     answer = forecast(spec, units_per_hour, baselines)
-    click.echo(json.dumps(answer) if as_json else text_of(answer))
+    click.echo(json.dumps(answer) if as_json else terminal.folded(text_of(answer)))
     if answer["power"] is None:
         return NOT_DECIDED
     return YES if answer["power"] >= POWER else NO

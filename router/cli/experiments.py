@@ -10,7 +10,7 @@ from urllib.parse import quote
 import click
 
 from router import __version__
-from router.cli import render
+from router.cli import render, terminal
 from router.cli.client import api_of
 from router.cli.exits import NO, NOT_DECIDED, YES
 from router.cli.files import api_option, json_option
@@ -27,7 +27,7 @@ def exit_of(state: str, verdict: str | None) -> int:
 
 def show(answer: Any, text: str, as_json: bool) -> None:
     """The answer as one JSON object, or as prose."""
-    click.echo(json.dumps(answer) if as_json else text)
+    click.echo(json.dumps(answer) if as_json else terminal.folded(text))
 
 
 @click.command()

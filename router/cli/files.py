@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from router.cli import terminal
 from router.cli.client import Api, api_of
 from router.cli.exits import NO, YES, InvalidFiles
 from router.errors import Problem, SpecError
@@ -118,7 +119,7 @@ def submit(
 def plan(files: tuple[Path, ...], exit_code: bool, address: str | None, as_json: bool) -> int:
     """Show what apply would change, and which traffic would move."""
     answer = submit(api_of(address), read_files(files), dry_run=True)
-    click.echo(json.dumps(answer) if as_json else answer["text"])
+    click.echo(json.dumps(answer) if as_json else terminal.folded(answer["text"]))
     if answer["revisions"] and not as_json:
         pairs = " ".join(f"--expect {route}={revision}" for route, revision in answer["revisions"].items())
         click.echo(f"apply this plan and no other: pointsman apply {pairs} FILES…")
@@ -172,5 +173,5 @@ def apply(
                 return NO
         # What was shown is what is done, or nothing: somebody else may have applied meanwhile.
         answer = submit(api, texts, reason, expected=answer["revisions"] | expected)
-    click.echo(json.dumps(answer) if as_json else answer["text"])
+    click.echo(json.dumps(answer) if as_json else terminal.folded(answer["text"]))
     return YES

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from router import notes
+from router.cli import terminal
 
 UNKNOWN = "n/a"
 PPM = 1_000_000
@@ -48,11 +49,11 @@ def moment(ms: int | float | None) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, two spaces apart."""
-    cells = [list(head), *[list(row) for row in rows]]
+    """Columns as wide as their widest cell, two spaces apart; narrower where a terminal is."""
+    cells = terminal.fitted([head, *rows])
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        terminal.GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     )
 
