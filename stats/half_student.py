@@ -13,10 +13,9 @@ _LEAST = 5e-324  # a tail below the smallest float counts as it
 
 
 def _log_bayes_factor(t: float, freedom: int, rho: float) -> float:
-    square = t * t / freedom
-    both = 0.5 * math.log(rho) + (freedom + 1) / 2 * (math.log1p(square) - math.log1p(rho * square))
     inside = t * math.sqrt((1 - rho) * (freedom + 1) / (freedom + rho * t * t))
-    return both + math.log(2 * max(float(special.stdtr(freedom + 1, inside)), _LEAST))
+    above = math.log(2 * max(float(special.stdtr(freedom + 1, inside)), _LEAST))
+    return student.log_bayes_factor(t, freedom, rho) + above
 
 
 def boundary(freedom: int, units: float, prior: float, alpha: float) -> float | None:

@@ -75,8 +75,12 @@ def log_evalue(effect: float, se: float, freedom: int, units: float, null: float
     check(se, freedom, units, prior)
     arguments.between("effect", effect, -math.inf, math.inf)
     arguments.between("null", null, -math.inf, math.inf)
-    t = (effect - null) / se
-    rho, square = prior / (prior + units), t * t / freedom
+    return log_bayes_factor((effect - null) / se, freedom, prior / (prior + units))
+
+
+def log_bayes_factor(t: float, freedom: int, rho: float) -> float:
+    """The log e-value of a t statistic; ``rho`` is the prior's part of all units, within (0, 1)."""
+    square = t * t / freedom
     return 0.5 * math.log(rho) + (freedom + 1) / 2 * (math.log1p(square) - math.log1p(rho * square))
 
 
