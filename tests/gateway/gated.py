@@ -15,7 +15,7 @@ from router.gateway.ports import Counts, Limits
 from router.gateway.snapshot import CompiledRoute
 from router.serving import PoolLimits, Price
 from tests.gateway.flags import Bench, experiment, flag
-from tests.gateway.scripted import Client, Message, Script, answering, read_request
+from tests.gateway.scripted import Client, Message, Script, answering, read_request, ticking
 
 V2 = experiment(treatment=999_999)  # as good as everyone is enrolled in the treatment
 PERSON = b"POST /v2/infer HTTP/1.1\r\nHost: m\r\nX-Person: ann\r\nContent-Type: application/json\r\n"
@@ -122,27 +122,15 @@ async def gated(
     plane.counts = counts
     front = await loop.create_server(plane.protocol, "127.0.0.1", 0)
     world = found["it"] = Gated(bench, plane, front.sockets[0].getsockname()[1])
-
-    async def ticking() -> None:
-        while True:
-            await asyncio.sleep(0.01)
-            plane.tick()
-
-    tick = loop.create_task(ticking())
-    try:
-        yield world
-    finally:
-        for one in (front, *opened):
-            one.close()
-        for client in list(plane.clients):
-            client.abort()
-        bench.show()
-        tick.cancel()
-        await asyncio.sleep(0)
-        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+    async with ticking(plane):
+        try:
+            yield world
+        finally:
+            for one in (front, *opened):
+                one.close()
+            for client in list(plane.clients):
+                client.abort()
+            bench.show()
 
 
 def quiet(script: Script) -> Any:

@@ -163,6 +163,27 @@ def answering(*answers: bytes, close: bool = False) -> Script:
 
 
 @contextlib.asynccontextmanager
+async def ticking(plane: Plane) -> AsyncIterator[None]:
+    """A worker's ticks meanwhile; at the end nothing that was begun goes on."""
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            plane.tick()
+
+    beside = asyncio.get_running_loop().create_task(tick())
+    try:
+        yield
+    finally:
+        beside.cancel()
+        await asyncio.sleep(0)
+        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
 async def serving(
     script: Script,
     limits: Limits | None = None,
@@ -200,22 +221,10 @@ async def serving(
     plane = Plane(gate, limits or Limits(), loop)
     front = await loop.create_server(plane.protocol, host, 0)
     world = World(plane, gate, front.sockets[0].getsockname()[1])
-
-    async def ticking() -> None:
-        while True:
-            await asyncio.sleep(0.01)
-            plane.tick()
-
-    tick = loop.create_task(ticking())
-    try:
-        yield world
-    finally:
-        tick.cancel()
-        front.close()
-        upstream.close()
-        world.close()
-        await asyncio.sleep(0)
-        scripts = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in scripts:
-            task.cancel()
-        await asyncio.gather(*scripts, return_exceptions=True)
+    async with ticking(plane):
+        try:
+            yield world
+        finally:
+            front.close()
+            upstream.close()
+            world.close()
