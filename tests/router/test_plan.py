@@ -16,15 +16,10 @@ from router.files import parse_documents
 from router.flag import Flag
 from router.lifecycle import Action
 from router.plan import Planner
+from tests.controller.runs import ROUTE
 from tests.router.evidence_of import HEALTHY, moments_of
 
 NOW = 1_000_000
-ROUTE = """
-route: digits
-unit: {kind: person, from: [header:x-person]}
-arms: {v1: {upstream: "http://127.0.0.1:9001"}, v2: {upstream: "http://127.0.0.1:9002"}}
-default: v1
-"""
 EXPERIMENT = """
 experiment: digits-v2
 route: digits
