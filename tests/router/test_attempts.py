@@ -13,8 +13,9 @@ from router.evidence import Evidence, weigh
 from router.lifecycle import Action
 from router.metric import KINDS
 from router.reading import Stratum
+from tests.controller.runs import ROUTE
 from tests.router.evidence_of import HEALTHY, moments_of
-from tests.router.test_plan import EXPERIMENT, NOW, ROUTE, Desk
+from tests.router.test_plan import EXPERIMENT, NOW, Desk
 
 LATER = NOW + 3_600_000
 BAD = {"n": (1500, 500), "corrected": (150, 70), "errors": (0, 0)}

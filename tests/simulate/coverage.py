@@ -9,8 +9,10 @@ from stats.evalues import threshold
 from tests.simulate.efficiency import LOOK, LOOKS, POINT, shares_said
 from tests.simulate.peers import words
 from tests.simulate.results import Result, Row, rate, rng_of
+from tests.simulate.shipped import Said
 from tests.simulate.streams import first
 
+Flags = np.ndarray[tuple[int, int], np.dtype[np.bool_]]  # one for each run and look
 ALPHA = 0.05  # two-sided
 FIXED = 1.959964
 
@@ -21,18 +23,7 @@ def study(reps: int, seed: int) -> Result:
     curves: dict[str, list[list[float]]] = {}
     for effect in (0.0, POINT):
         said = shares_said(rng_of(seed, f"coverage {effect}"), reps, effect)
-        target = threshold(ALPHA / 2)
-        # The truth lies outside exactly when the test of that null rejects, in one of both directions.
-        outside = (
-            np.maximum(
-                grid.log_evalues(said.a, said.b, effect, POINT),
-                grid.log_evalues(said.a, -said.b, -effect, POINT),
-            )
-            >= target
-        )
-        spread = 1 / np.sqrt(np.maximum(said.a, 1e-300))
-        away = np.abs(said.b / np.maximum(said.a, 1e-300) - effect)
-        missed = away > FIXED * spread
+        outside, missed = _outside(said, effect), _missed(said, effect)
         where = f"true difference {effect * 100:g} pp"
         rows += [
             rate(
@@ -62,6 +53,19 @@ def study(reps: int, seed: int) -> Result:
         rows,
         curves,
     )
+
+
+def _outside(said: Said, effect: float) -> Flags:
+    """Where the truth lies outside of ours: the test of that null rejects, in one of both directions."""
+    up = grid.log_evalues(said.a, said.b, effect, POINT)
+    down = grid.log_evalues(said.a, -said.b, -effect, POINT)
+    return np.maximum(up, down) >= threshold(ALPHA / 2)
+
+
+def _missed(said: Said, effect: float) -> Flags:
+    """Where the truth lies outside of the fixed interval."""
+    spread = 1 / np.sqrt(np.maximum(said.a, 1e-300))
+    return np.abs(said.b / np.maximum(said.a, 1e-300) - effect) > FIXED * spread
 
 
 def _at_the_stop(
