@@ -80,7 +80,11 @@ def validate(files: tuple[Path, ...], as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps({"valid": True, **counts}))
     else:
-        shown = [f"{n} {kind}" for kind, n in counts.items() if n or kind in ("routes", "experiments")]
+        shown = [
+            f"{n} {kind.removesuffix('s') if n == 1 else kind}"
+            for kind, n in counts.items()
+            if n or kind in ("routes", "experiments")
+        ]
         click.echo(f"valid: {', '.join(shown)}")
     return YES
 

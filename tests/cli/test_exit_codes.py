@@ -24,7 +24,7 @@ ALONE = [
     ("--help", YES, "Exit codes"),
     ("vresion", TROUBLE, "did you mean 'version'?"),
     ("version --loud", TROUBLE, "--loud"),
-    ("validate good.yaml", YES, "valid: 1 routes"),
+    ("validate good.yaml", YES, "valid: 1 route"),
     ("validate bad.yaml", NO, "bad.yaml:5:1"),
     ("validate bad.yaml bad2.yaml", NO, "bad2.yaml:1"),
     ("validate none.yaml", TROUBLE, "none.yaml"),

@@ -26,7 +26,7 @@ CONTROL = "http://127.0.0.1:9001"
 def test_what_init_writes_is_valid(ask: Ask, url: str, name: str) -> None:
     assert ask("init", "--control", CONTROL, "--treatment", url, "--name", name).code == YES
     said = ask("validate", ".")
-    assert (said.code, said.out) == (YES, "valid: 1 routes, 1 experiments\n"), said
+    assert (said.code, said.out) == (YES, "valid: 1 route, 1 experiment\n"), said
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_init_writes_nothing_that_is_not_valid(
 
 def test_a_folder_stands_for_its_routes_and_experiments(ask: Ask) -> None:
     said = ask("validate", str(CONFIG))
-    assert (said.code, said.out) == (YES, "valid: 1 routes, 1 experiments\n")
+    assert (said.code, said.out) == (YES, "valid: 1 route, 1 experiment\n")
     assert "settings.yaml: settings, not a route or an experiment; passed over" in said.err
 
 
