@@ -10,7 +10,7 @@ import pytest
 from router import notes
 from router.cli import render
 from tests.api.test_pages import page
-from tests.router.test_evidence import CORRECTED, ERRORS, feedback, look, metric, moments
+from tests.router.looks import CORRECTED, ERRORS, feedback, look, metric, moments
 from tests.router.test_methods import HORIZON, PLANNED, SPRT, WATCHED, run_with
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from router.notes import notes
 from stats import beta, group_sequential, many, obrien_fleming, proportions
-from tests.router.test_evidence import CORRECTED, ERRORS, feedback, look, metric, moments
+from tests.router.looks import CORRECTED, ERRORS, feedback, look, metric, moments
 from tests.router.test_methods import HORIZON, PLANNED, SOLD, row, run_with, seen, two_goals
 
 WATCHED = metric("watched", "observed", "proportion", 0.02, absent="missing", builtin=False)

@@ -15,7 +15,7 @@ from router.methods import METHODS, claim_of, plan_of
 from router.metric import KINDS
 from router.reading import Stratum
 from router.weighing import deciding_test
-from tests.router.test_evidence import ERRORS, NOW, look, moments, units, unknown, without
+from tests.router.looks import ERRORS, NOW, look, moments, units, unknown, without
 from tests.router.test_methods import HORIZON, PLANNED, SPRT, run_with, seen
 from tests.router.test_metric import CASES, strata_of
 

@@ -1,107 +1,25 @@
+"""What the sums say: verdicts, gates, maxima, strata, the document."""
+
 from __future__ import annotations
 
-import copy
-import dataclasses
 import json
-import math
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from router.events import FIXED_POINT as F
-from router.evidence import Evidence, Health, Verdict, weigh
-
-NOW = 1_700_000_000_000
-HARM_OF_THREE = math.log(3 / 0.01)
-PROMOTE = math.log(1 / 0.05)
-
-
-def metric(name: str, role: str, kind: str, margin: float, **changes: Any) -> dict[str, Any]:
-    terms = {"better": "lower", "mde": margin, "margin": margin, "tolerance": 0.0}
-    return {"name": name, "role": role, "kind": kind, "absent": "zero", "builtin": True, **terms} | changes
-
-
-CORRECTED = metric("corrected", "goal", "proportion", 0.02, absent="missing", builtin=False)
-ERRORS = metric("errors", "guardrail", "rare_proportion", 0.01)
-SLOW = metric("slow", "guardrail", "rare_proportion", 0.05, tolerance=0.05)
-
-
-def run_of(
-    kind: str = "canary", metrics: tuple[dict[str, Any], ...] = (CORRECTED, ERRORS, SLOW)
-) -> dict[str, Any]:
-    lanes = [
-        {"arm": "v2", "role": "treatment", "share": 250_000},
-        {"arm": "v1", "role": "control", "share": 750_000},
-    ]
-    alpha = {"promote": 0.05, "harm": 0.01}
-    spec = {"kind": kind, "alpha": alpha, "lanes": lanes, "metrics": copy.deepcopy(list(metrics))}
-    return {"spec": spec, "epoch": 1, "control": "v1", "treatment": "v2", "maxima": {}, "srm": 0.0}
-
-
-def units(n: tuple[int, int], stratum: str = "1") -> dict[str, int]:
-    return {f"{stratum}|{arm}||{key}|n": n[arm] for arm in (0, 1) for key in ("u", "c")}
-
-
-def events(
-    name: str, n: tuple[int, int], x: tuple[int, int], keys: str = "rc", stratum: str = "1"
-) -> dict[str, int]:
-    """Units with at least one event."""
-    rows: dict[str, int] = {}
-    for arm in (0, 1):
-        for key in keys:
-            rows |= {f"{stratum}|{arm}|{name}|{key}|n": n[arm], f"{stratum}|{arm}|{name}|{key}|x": x[arm]}
-    return rows
-
-
-def feedback(name: str, n: tuple[int, int], x: tuple[int, int], stratum: str = "1") -> dict[str, int]:
-    """One report a unit, running and closed."""
-    rows = events(name, n, x, "c", stratum)
-    for arm in (0, 1):
-        start = f"{stratum}|{arm}|{name}"
-        sums = {
-            "n": n[arm],
-            "sx": n[arm],
-            "sy": x[arm] * F,
-            "sxx": n[arm],
-            "sxy": x[arm] * F,
-            "syy": x[arm] * F * F,
-        }
-        rows |= {f"{start}|r|{key}": value for key, value in sums.items()} | {f"{start}|p|n": n[arm]}
-    return rows
-
-
-def moments(
-    n: tuple[int, int] = (3000, 1000),
-    corrected: tuple[float, float] = (0.43, 0.03),
-    errors: tuple[int, int] = (0, 0),
-    slow: tuple[int, int] = (0, 0),
-    reporting: tuple[float, float] = (0.8, 0.8),
-    stratum: str = "1",
-) -> dict[str, int]:
-    """A good canary unless said otherwise."""
-    given_by = (round(n[0] * reporting[0]), round(n[1] * reporting[1]))
-    wrong = (round(given_by[0] * corrected[0]), round(given_by[1] * corrected[1]))
-    return {
-        **units(n, stratum),
-        **feedback("corrected", given_by, wrong, stratum),
-        **events("errors", n, (min(errors[0], n[0]), min(errors[1], n[1])), stratum=stratum),
-        **events("slow", n, (min(slow[0], n[0]), min(slow[1], n[1])), stratum=stratum),
-    }
-
-
-def look(run: dict[str, Any], values: dict[str, int], health: Health | None = None) -> Evidence:
-    return weigh(run, values, health or Health(), NOW)
-
-
-def after(run: dict[str, Any], evidence: Evidence) -> dict[str, Any]:
-    return run | {"maxima": evidence.maxima, "srm": evidence.srm}
-
-
-def state(evidence: Evidence, name: str) -> str:
-    return str(evidence.document["metrics"][name]["state"])
-
+from router.evidence import Health, Verdict
+from tests.router.looks import (
+    CORRECTED,
+    ERRORS,
+    HARM_OF_THREE,
+    PROMOTE,
+    after,
+    look,
+    metric,
+    moments,
+    run_of,
+    state,
+)
 
 # ---- verdicts -------------------------------------------------------------------------------------------------------
 
@@ -246,55 +164,6 @@ def test_a_continuous_guardrail_waits_for_1000_units_in_each_arm() -> None:
     assert found.document["metrics"]["latency"]["interval"] is not None
 
 
-# ---- absence --------------------------------------------------------------------------------------------------------
-
-SALE = metric("sale", "guardrail", "proportion", 0.02, builtin=False)
-
-
-def with_sales(reports: int) -> dict[str, int]:
-    return moments() | feedback("sale", (3000, 1000), (600, 200)) | {"1|0|sale|e|n": reports}
-
-
-@pytest.mark.parametrize(("reports", "counts"), [(0, False), (9, False), (10, True)])
-def test_silence_means_zero_only_once_control_has_ten_reports(reports: int, counts: bool) -> None:
-    found = look(run_of(metrics=(CORRECTED, ERRORS, SALE)), with_sales(reports))
-    missing = found.document["metrics"]["sale"]["missing"]
-    assert missing == (
-        "" if counts else f"10 reports in control before silence can mean zero (now {reports})"
-    )
-    assert (state(found, "sale") == "no_data") is not counts
-
-
-def test_silence_stops_meaning_zero_when_reports_stop() -> None:
-    found = look(run_of(metrics=(CORRECTED, ERRORS, SALE)), with_sales(500), Health(silent=("sale",)))
-    assert found.document["metrics"]["sale"]["missing"] == "reports to arrive again"
-    assert found.document["metrics"]["sale"]["log_e"]["harm"] == pytest.approx(0.0, abs=1e-12)
-    assert found.verdict is Verdict.INVALID
-
-
-def test_built_in_metrics_need_no_reports_to_mean_zero() -> None:
-    assert look(run_of(), moments()).document["metrics"]["errors"]["missing"] == ""
-
-
-# ---- reporting ------------------------------------------------------------------------------------------------------
-
-
-def test_an_arm_that_suppresses_feedback_is_invalid_not_better() -> None:
-    found = look(run_of(), moments(reporting=(0.8, 0.3)))
-    assert (found.verdict, found.proven) == (Verdict.INVALID, False)
-    assert found.invalid == (
-        "feedback differs between the arms: 30% of treatment and 80% of control units report corrected",
-    )
-
-
-def test_reports_that_may_still_differ_by_ten_points_keep_a_canary_from_being_proven() -> None:
-    run = run_of()
-    values = moments((6000, 2000), reporting=(0.8, 0.8)) | {"1|1|corrected|p|n": 1440}
-    found = look(run, values)
-    assert not found.proven
-    assert found.invalid or "corrected: proof that the arms report alike to within 10 pp" in found.missing
-
-
 # ---- running maxima -------------------------------------------------------------------------------------------------
 
 
@@ -366,66 +235,3 @@ def test_the_shown_interval_is_below_the_margin_exactly_when_non_inferiority_is_
         row = found.document["metrics"]["corrected"]
         assert (row["interval"][1] < 0.02) is (row["log_e"]["non_inferiority"] >= PROMOTE)
         assert found.document["interval_level"] == pytest.approx(0.9)
-
-
-# ---- taking away one input ------------------------------------------------------------------------------------------
-
-
-def without(values: dict[str, int], group: str) -> dict[str, int]:
-    """All moments of one (arm, metric, reading) are gone."""
-    return {key: value for key, value in values.items() if "|".join(key.split("|")[:4]) != group}
-
-
-GROUPS = sorted({"|".join(key.split("|")[:4]) for key in moments()})
-FIELDS = ("sent", "lost", "lag_ms", "silent")
-
-
-def unknown(field: str) -> Health:
-    gone: dict[str, Any] = {field: None}
-    return dataclasses.replace(Health(), **gone)
-
-
-scenarios = st.fixed_dictionaries(
-    {
-        "corrected": st.sampled_from([(0.43, 0.03), (0.43, 0.43), (0.43, 0.5), (0.43, 0.8)]),
-        "errors": st.sampled_from([(0, 0), (3, 1), (0, 9), (0, 40)]),
-        "slow": st.sampled_from([(0, 0), (30, 400)]),
-        "reporting": st.sampled_from([(0.8, 0.8), (0.8, 0.3), (1.0, 1.0)]),
-        "n": st.sampled_from([(0, 0), (300, 100), (3000, 1000), (3000, 300), (60_000, 20_000)]),
-    }
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(scenarios, scenarios, st.sampled_from(["canary", "ab"]), st.booleans())
-def test_taking_away_any_one_input_never_makes_a_promotion(
-    now: dict[str, Any], before: dict[str, Any], kind: str, looked_before: bool
-) -> None:
-    run = run_of(kind)
-    if looked_before:
-        run = after(run, look(run, moments(**before)))
-    values = moments(**now)
-    whole = look(run, values)
-    if whole.proven:
-        return
-    for group in GROUPS:
-        assert not look(run, without(values, group)).proven, group
-    for name in (m["name"] for m in run["spec"]["metrics"]):
-        gone = {key: value for key, value in values.items() if key.split("|")[2] != name}
-        assert not look(run, gone).proven, name
-    for field in FIELDS:
-        assert not look(run, values, unknown(field)).proven, field
-    assert not look(run, {}).proven
-
-
-@pytest.mark.parametrize("field", FIELDS)
-def test_a_telemetry_field_that_is_not_known_is_invalid(field: str) -> None:
-    found = look(run_of(), moments(), unknown(field))
-    assert (found.verdict, found.proven) == (Verdict.INVALID, False)
-
-
-@pytest.mark.parametrize("group", GROUPS)
-def test_a_proven_run_is_not_proven_without_any_one_of_its_counts(group: str) -> None:
-    """But for those that only people read."""
-    assert look(run_of(), moments()).proven
-    assert not look(run_of(), without(moments(), group)).proven

@@ -11,7 +11,7 @@ import pytest
 from router.evidence import Evidence, Ground, Health, State, Verdict
 from router.methods import METHODS, Claim, Plan, plan_of
 from stats import group_sequential, obrien_fleming
-from tests.router.test_evidence import (
+from tests.router.looks import (
     CORRECTED,
     ERRORS,
     PROMOTE,
