@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from router.assignment import DEEPEST, given
 from router.forcing import Forcing
-from router.gateway.attributes import AskedHead
 from router.gateway.counters import Row
-from router.gateway.identify import HeadLike, NeedsBody, cookie_reader, may_hold
+from router.gateway.head import Head
+from router.gateway.identify import NeedsBody, cookie_reader, may_hold
 from router.rules import Values
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class RequestFacts:
         self,
         route: CompiledRoute,
         routes: Mapping[str, CompiledRoute],
-        head: AskedHead,
+        head: Head,
         body: bytes | None,
         request: int,
         limit: int,
@@ -105,7 +105,7 @@ class ForcedArms:
         self._taken = row.tally("pointsman_forced_requests", result="taken")
         self._refused = row.tally("pointsman_forced_requests", result="refused")
 
-    def arm(self, route: CompiledRoute, head: HeadLike) -> str | None:
+    def arm(self, route: CompiledRoute, head: Head) -> str | None:
         """The arm of this route that a trusted caller forces."""
         lower = head.lower
         text = lower.get(FORCE_FIELD) or (read_force_cookie(head, 0) if b"cookie" in lower else None)

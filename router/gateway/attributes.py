@@ -6,30 +6,14 @@ Octets that are no UTF-8 stay themselves. An empty value is an absent one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from router.gateway.identify import HeadLike, cookie_reader, json_value
+from router.gateway.head import Head
+from router.gateway.identify import cookie_reader, json_value
 from router.rules import Values
 
-
-class AskedHead(HeadLike, Protocol):
-    """What attributes are read of."""
-
-    @property
-    def path(self) -> bytes:
-        """The target without the query."""
-
-    @property
-    def host(self) -> bytes:
-        """The host, with its port if it has one."""
-
-    @property
-    def method(self) -> bytes:
-        """The request's method."""
-
-
-HeadReader = Callable[[AskedHead], Values]
+HeadReader = Callable[[Head], Values]
 BodyReader = Callable[[bytes], Values]
 
 
@@ -55,7 +39,7 @@ def _header(name: str) -> HeadReader:
 def _header_list(name: str) -> HeadReader:
     wanted = name.encode()
 
-    def read(head: AskedHead) -> Values:
+    def read(head: Head) -> Values:
         field = head.lower.get(wanted)
         if not field:
             return None
@@ -73,7 +57,7 @@ def _cookie(name: str) -> HeadReader:
 def _query(name: str) -> HeadReader:
     wanted = name.encode()
 
-    def read(head: AskedHead) -> Values:
+    def read(head: Head) -> Values:
         found = []
         for pair in head.query.split(b"&") if head.query else ():
             key, _, value = pair.partition(b"=")
@@ -89,7 +73,7 @@ def _path(name: str) -> HeadReader:
         return lambda head: _values(unquote_to_bytes(head.path))
     number = int(name)
 
-    def read(head: AskedHead) -> Values:
+    def read(head: Head) -> Values:
         segments = head.path.split(b"/")
         return _values(unquote_to_bytes(segments[number])) if number < len(segments) else None
 
@@ -97,7 +81,7 @@ def _path(name: str) -> HeadReader:
 
 
 def _host(_: str) -> HeadReader:
-    def read(head: AskedHead) -> Values:
+    def read(head: Head) -> Values:
         name, colon, port = head.host.lower().rpartition(b":")
         return _values(name if colon and port.isdigit() else head.host.lower())
 

@@ -8,7 +8,6 @@ throw the answer away with a reset.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import struct
@@ -31,7 +30,7 @@ LEFT_NS = 500_000_000  # who has closed its sending side and is not answered by 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
 
-class Client(RequestReader, asyncio.Protocol):
+class Client(RequestReader):
     """The client's side of the gateway."""
 
     def __init__(self, plane: Plane) -> None:

@@ -6,7 +6,6 @@ a surplus octet would be the beginning of another's answer.
 
 from __future__ import annotations
 
-import asyncio
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,7 @@ VERSIONS = ("1.1", "1.0")
 USUAL = b"HTTP/1.1 "
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """One connection to a model server; serves one exchange at a time."""
 
     transport: Any

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from time import perf_counter_ns
+from typing import TYPE_CHECKING
 
 from router.gateway.answers import FAILURES, PLAIN, STATUS_LINES, answer, failure
 from router.gateway.fields import CHUNKED, CRLF, answer_fields, chunk, last_chunk
 from router.gateway.sending import Sending
 from router.gateway.shape import ANSWER_SHAPES, Field, Shape
+
+if TYPE_CHECKING:
+    from router.gateway.answer_reader import AnswerReader
 
 CONTINUE_AFTER_NS = 500_000_000  # for so long the upstream may say itself whether it wants the body
 CONTINUE = 100
@@ -55,7 +59,7 @@ class Exchange(Sending):
         self._moved_ns = self.now_ns
         ticket.first_byte_us = (self.now_ns - self._begun_ns) // 1000
         if ticket.reader is not None and not bodiless:
-            shape, values, length = self._observe(status, shape, values, length)
+            shape, values, length = self._observe(ticket.reader, status, shape, values, length)
         self._held.clear()
         out = self._out
         out.append(STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status)
@@ -69,11 +73,11 @@ class Exchange(Sending):
         self._frame(length if status != 204 else None, framed=length is not None or bodiless)
 
     def _observe(
-        self, status: int, shape: Shape, values: tuple[bytes, ...], length: int | None
+        self, reader: AnswerReader, status: int, shape: Shape, values: tuple[bytes, ...], length: int | None
     ) -> tuple[Shape, tuple[bytes, ...], int | None]:
         """Begin to read an answer, as its route wants; its head and length as they go on."""
         fields = shape.fields(values)
-        observer = self._observer = self.ticket.observed = self.ticket.reader.begin(self, status, fields)
+        observer = self._observer = self.ticket.observed = reader.begin(self, status, fields)
         framed, length = observer.framed(fields, length)
         if framed is not fields:
             shape, values = ANSWER_SHAPES.split(framed)
@@ -156,7 +160,7 @@ class Exchange(Sending):
 
     def tick(self, *, client_full: bool) -> None:
         """Deadlines of this exchange, looked at some twenty times a second."""
-        if self.ended or self.ticket is None:
+        if self.ended:
             return
         now = perf_counter_ns()
         idle = now - self._moved_ns > self.client.limits.idle_s * 1e9

@@ -12,43 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from router.flag import UnitSource
+from router.gateway.head import Head
 from router.gateway.pointer import parts_of, value_at
 from router.gateway.tokens import Verifier
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-Reader = Callable[["HeadLike", int], "bytes | None"]
-JsonReader = Callable[[bytes], "bytes | None"]
-
-
-class HeadLike(Protocol):
-    """What is read of a request head."""
-
-    @property
-    def path(self) -> bytes:
-        """The target without the query."""
-
-    @property
-    def query(self) -> bytes:
-        """The query, without '?'."""
-
-    @property
-    def lower(self) -> Mapping[bytes, bytes]:
-        """The first value of each field by lower-cased name."""
-
-    @property
-    def length(self) -> int | None:
-        """The announced length of the body."""
-
-    @property
-    def chunked(self) -> bool:
-        """Whether the body comes in chunks."""
+Reader = Callable[[Head, int], bytes | None]
+JsonReader = Callable[[bytes], bytes | None]
 
 
 class NeedsBody(Enum):
@@ -72,7 +49,7 @@ class Identifier:
         verifier = None if source.jwt is None else Verifier(source.jwt)
         self._readers = [_reader(kind, name, verifier) for kind, name in source.places]
 
-    def find(self, head: HeadLike, body: bytes | None, request: int, limit: int) -> bytes | NeedsBody | None:
+    def find(self, head: Head, body: bytes | None, request: int, limit: int) -> bytes | NeedsBody | None:
         """The unit; ``NEEDS_BODY`` when it may stand in a body that is not held yet; None when there is none."""
         for read, from_body in self._readers:
             if not from_body:
@@ -88,7 +65,7 @@ class Identifier:
         return None
 
 
-def may_hold(head: HeadLike, limit: int) -> bool:
+def may_hold(head: Head, limit: int) -> bool:
     """Whether there is a body that could be held and read."""
     encoding = head.lower.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() != b"identity":
@@ -117,7 +94,7 @@ def cookie_reader(name: bytes) -> Reader:
     """A function from a head to the value of a cookie."""
     prefix = name + b"="
 
-    def read(head: HeadLike, _: int) -> bytes | None:
+    def read(head: Head, _: int) -> bytes | None:
         field = head.lower.get(b"cookie")
         if field is None or prefix not in field:
             return None
@@ -131,7 +108,7 @@ def cookie_reader(name: bytes) -> Reader:
 
 
 def _query(name: bytes) -> Reader:
-    def read(head: HeadLike, _: int) -> bytes | None:
+    def read(head: Head, _: int) -> bytes | None:
         if not head.query:
             return None
         for pair in head.query.split(b"&"):
@@ -148,7 +125,7 @@ def _path(name: bytes) -> Reader:
         return lambda head, _: unquote_to_bytes(head.path)
     number = int(name)
 
-    def read(head: HeadLike, _: int) -> bytes | None:
+    def read(head: Head, _: int) -> bytes | None:
         segments = head.path.split(b"/", number + 1)
         return unquote_to_bytes(segments[number]) or None if number < len(segments) else None
 

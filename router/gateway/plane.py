@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from time import perf_counter_ns
+from typing import Any
 
 from router.gateway.answers import date_line
 from router.gateway.client import Client
@@ -24,8 +25,8 @@ class Plane:
         self.open_requests = 0
         self.date = date_line(time.time())
 
-    def protocol(self) -> Client:
-        """A factory for ``create_server``."""
+    def protocol(self) -> Any:
+        """A factory for ``create_server``, which asks for the methods of a protocol and not for its class."""
         return Client(self)
 
     def tick(self) -> None:

@@ -28,7 +28,7 @@ from router.gateway.identify import NEEDS_BODY
 from router.gateway.pages import PATHS
 from router.gateway.recorder import Recorder
 from router.gateway.running import Running
-from router.gateway.snapshot import CompiledRoute, RoutedHead, Snapshot
+from router.gateway.snapshot import CompiledRoute, Snapshot
 from router.gateway.ticket import Refusal, Ticket
 
 NO_ANSWER = frozenset(("connect_failed", "timeout", "truncated", "bad_answer"))
@@ -76,7 +76,7 @@ class Gate:
         self._bad_reports = row.tally("pointsman_reported_outcomes", result="malformed")
         self._stray_reports = row.tally("pointsman_reported_outcomes", result="not_analysed")
 
-    def local(self, head: RoutedHead) -> tuple[int, bytes, bytes] | None:
+    def local(self, head: Head) -> tuple[int, bytes, bytes] | None:
         """The gateway's own page at a path: status, content type, body; None when the path is not ours."""
         return self.pages(head.path) if head.path in PATHS else None
 
@@ -100,7 +100,7 @@ class Gate:
         ticket.refusal = None
         return ticket
 
-    def _route(self, head: RoutedHead, body: bytes | None) -> Ticket:
+    def _route(self, head: Head, body: bytes | None) -> Ticket:
         ticket = Ticket()
         snapshot = self.snapshot
         if snapshot is None:
@@ -133,7 +133,7 @@ class Gate:
         ticket: Ticket,
         route: CompiledRoute,
         snapshot: Snapshot,
-        head: RoutedHead,
+        head: Head,
         body: bytes | None,
         force: str | None,
     ) -> None:
@@ -176,7 +176,7 @@ class Gate:
         ticket: Ticket,
         route: CompiledRoute,
         unit: bytes | None,
-        head: RoutedHead,
+        head: Head,
         assignment: Assignment,
     ) -> None:
         ticket.reason = assignment.reason
@@ -207,7 +207,7 @@ class Gate:
         self._send(ticket, route, arm, head)
 
     @staticmethod
-    def _send(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedHead) -> None:
+    def _send(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: Head) -> None:
         ticket.arm = arm
         ticket.reader = route.reader
         ticket.retries = route.flag.retries
@@ -221,7 +221,7 @@ class Gate:
         )
         return sign
 
-    def again(self, ticket: Ticket, head: RoutedHead, outcome: str, *, replayable: bool) -> bool:
+    def again(self, ticket: Ticket, head: Head, outcome: str, *, replayable: bool) -> bool:
         """An attempt gave no answer: whether to make another, by what the ticket says from now on.
 
         Repeated is within the arm, before anything was answered, within a budget: what never reached the server, and
@@ -243,7 +243,7 @@ class Gate:
                 return True
         return self.instead(ticket, head, outcome)
 
-    def instead(self, ticket: Ticket, head: RoutedHead, outcome: str) -> bool:
+    def instead(self, ticket: Ticket, head: Head, outcome: str) -> bool:
         """Whether the default arm is to answer in the place of the assigned one, which has failed."""
         arm, route = ticket.arm, ticket.route
         if route is None or arm is None or not route.flag.fallback or ticket.failed or arm is route.default:
@@ -323,7 +323,7 @@ class Gate:
         )
 
 
-def _serve_by(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: RoutedHead) -> None:
+def _serve_by(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: Head) -> None:
     """Send the request to this arm from now on."""
     ticket.served = arm
     ticket.upstream = arm.upstream

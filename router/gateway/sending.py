@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from router.gateway.fields import chunk, last_chunk, request_head
 from router.gateway.head import Head
 from router.gateway.observing import BINARY_LENGTH, Observer
 from router.gateway.shape import Field
+from router.gateway.ticket import Ticket
 from router.gateway.upstream import NoRoomError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Sending:
         until_close: only the end of the connection ends the answer.
     """
 
-    ticket: Any = None
+    ticket: Ticket
     ended: bool = False
     answered: bool = False
     until_close: bool = False
@@ -59,8 +60,8 @@ class Sending:
 
     def __init__(self, client: Client, head: Head) -> None:
         client.plane.open_requests += 1
-        self.client = client
-        self.head = head
+        self.client: Client = client
+        self.head: Head = head
         self.now_ns = self._begun_ns = self._moved_ns = client.now_ns
         self._held: list[bytes] = []
         self._send: list[bytes] = []
@@ -235,7 +236,7 @@ class Sending:
         head, ticket, held = self.head, self.ticket, self._held
         chunked = head.chunked
         if ticket.edit is not None:
-            self._send_edited()
+            self._send_edited(ticket.edit)
             chunked = chunked and not ticket.edit.changes_body
         else:
             expects = self._wants_continue and not held
@@ -253,9 +254,9 @@ class Sending:
         if self.client.paused:
             self.client.resume()
 
-    def _send_edited(self) -> None:
+    def _send_edited(self, edit: Edit) -> None:
         """The request with what its arm sets."""
-        head, edit, held = self.head, self.ticket.edit, self._held
+        head, held = self.head, self._held
         lines, length = edit.lines, None
         if edit.deadline:
             left_ms = max(0, self._total_deadline - perf_counter_ns()) // MS

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from router.assignment import CompiledFlag
 from router.errors import Problem, SpecError
 from router.flag import Arm, Flag
 from router.gateway.answer_reader import AnswerReader
 from router.gateway.arm import ArmRoute, Reasons, Standing
-from router.gateway.attributes import AskedHead, AttributeReader
+from router.gateway.attributes import AttributeReader
 from router.gateway.counters import Row
+from router.gateway.head import Head
 from router.gateway.identify import Identifier
 from router.gateway.overlay import Overlay
 from router.gateway.running import Running
@@ -30,14 +31,6 @@ from router.serving import Serving, Shadow
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
 SAFE = re.compile(r"[!-~]{1,200}")
-
-
-class RoutedHead(AskedHead, Protocol):
-    """What routing reads of a request head."""
-
-    @property
-    def target(self) -> bytes:
-        """The request target as it would be forwarded."""
 
 
 class CompiledRoute:
@@ -108,7 +101,7 @@ class CompiledRoute:
         """Whether an arm has answered the copies that it is to answer first; the default arm has."""
         return arm == self.flag.default or not self.arms[arm].standing.cold
 
-    def asks_for(self, head: RoutedHead) -> bool:
+    def asks_for(self, head: Head) -> bool:
         """Whether a request at its path has the header fields that it asks for."""
         lower = head.lower
         return all(lower.get(name) == value for name, value in self.headers)
@@ -196,7 +189,7 @@ class Snapshot:
         if hosts:
             self._hosts = {host: table for host, table in (self._hosts | hosts).items() if table}
 
-    def find(self, head: RoutedHead) -> CompiledRoute | None:
+    def find(self, head: Head) -> CompiledRoute | None:
         """The route of a request: one for its host before one for any, then by the longest path."""
         if self._hosts:
             host = head.host.lower()

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from router.gateway.head import Head
 from router.gateway.overlay import Overlay
 
 if TYPE_CHECKING:
-    from router.gateway.snapshot import CompiledRoute, RoutedHead
+    from router.gateway.snapshot import CompiledRoute
 
 Cell = tuple["CompiledRoute", ...]
 
@@ -28,7 +29,7 @@ class Table:
     def __bool__(self) -> bool:
         return len(self._cells) > 0
 
-    def find(self, head: RoutedHead) -> CompiledRoute | None:
+    def find(self, head: Head) -> CompiledRoute | None:
         """The route with the longest prefix that takes a request."""
         path, base, over = head.path, self._cells.base, self._cells.over
         end = len(path)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from router.assignment import Reason
-from router.gateway.answer_reader import AnswerReader
-from router.gateway.arm import ArmRoute
-from router.gateway.recorder import Block, RunBuffer
-from router.gateway.running import Running
-from router.gateway.setting import Edit
-from router.gateway.snapshot import CompiledRoute
+if TYPE_CHECKING:
+    from router.assignment import Reason
+    from router.gateway.answer_reader import AnswerReader
+    from router.gateway.arm import ArmRoute
+    from router.gateway.recorder import Block, RunBuffer
+    from router.gateway.running import Running
+    from router.gateway.setting import Edit
+    from router.gateway.snapshot import CompiledRoute
 
 Refusal = tuple[int, str, str]
 

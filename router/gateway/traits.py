@@ -7,7 +7,8 @@ missing, a segment that is not declared as any other.
 from __future__ import annotations
 
 from router.events import NO_COVARIATE, OTHER_SEGMENT, to_fixed
-from router.gateway.identify import READERS, HeadLike, Reader
+from router.gateway.head import Head
+from router.gateway.identify import READERS, Reader
 from router.traits import Traits
 
 LONGEST_NUMBER = 32
@@ -23,7 +24,7 @@ class TraitReader:
         self._segment = _reader(traits.segments)
         self._numbers = {value.encode(): number for number, value in enumerate(traits.values, start=1)}
 
-    def read(self, head: HeadLike) -> tuple[int, int]:
+    def read(self, head: Head) -> tuple[int, int]:
         """The covariate in fixed point and the number of the segment."""
         covariate, segment = NO_COVARIATE, OTHER_SEGMENT
         if self._covariate is not None:

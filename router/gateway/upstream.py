@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from typing import Any
 
 from router.address import Address
 from router.gateway.connection import Connection
@@ -23,7 +24,7 @@ class NoRoomError(Exception):
 class Upstream:
     """The pool of connections to one model server."""
 
-    protocol = Connection
+    protocol: type[Any] = Connection  # a loop asks for the methods of a protocol and not for its class
 
     def __init__(self, url: str, counts: Counts) -> None:
         self.url = url
@@ -71,6 +72,7 @@ class Upstream:
             return await self._dial()
 
     async def _dial(self) -> Connection:
+        connection: Connection
         loop, address = asyncio.get_running_loop(), self.address
         if address.scheme == "unix":
             _, connection = await loop.create_unix_connection(lambda: self.protocol(self), address.host)
