@@ -107,6 +107,6 @@ def shown(line: Line) -> bytes:
         "served": served.name if served is not None and served is not arm else None,
         "attempts": attempts,
         "reason": ticket.reason.value if ticket.reason is not None else None,
-        "trace": head.lower[b"traceparent"].decode("latin-1") if b"traceparent" in head.lower else None,
+        "trace": None if (parent := head.field(b"traceparent")) is None else parent.decode("latin-1"),
     }
     return msgspec.json.encode({key: value for key, value in found.items() if value is not None}) + b"\n"

@@ -107,8 +107,8 @@ class ForcedArms:
 
     def arm(self, route: CompiledRoute, head: Head) -> str | None:
         """The arm of this route that a trusted caller forces."""
-        lower = head.lower
-        text = lower.get(FORCE_FIELD) or (read_force_cookie(head, 0) if b"cookie" in lower else None)
+        at = head.shape.at
+        text = head.field(FORCE_FIELD) or (read_force_cookie(head, 0) if b"cookie" in at else None)
         if text is None:
             return None
         arm = self._forcing.read(text.decode("latin-1"), route.flag.route, self._clock())

@@ -33,14 +33,14 @@ def _values(octets: bytes | None) -> Values:
 
 def _header(name: str) -> HeadReader:
     wanted = name.encode()
-    return lambda head: _values(head.lower.get(wanted))
+    return lambda head: _values(head.field(wanted))
 
 
 def _header_list(name: str) -> HeadReader:
     wanted = name.encode()
 
     def read(head: Head) -> Values:
-        field = head.lower.get(wanted)
+        field = head.field(wanted)
         if not field:
             return None
         parts = (part.strip() for part in field.decode("utf-8", "surrogateescape").split(","))

@@ -13,7 +13,7 @@ import socket
 import struct
 from collections import deque
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from router.gateway.answers import CONTINUE, answer, failure
 from router.gateway.exchange import Exchange
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from router.gateway.plane import Plane
 
 OWN_PATHS = frozenset((b"/livez", b"/readyz", b"/metrics"))
-S = 1_000_000_000  # ns
-LINGER_NS = 2_000_000_000
-LEFT_NS = 500_000_000  # who has closed its sending side and is not answered by then has most likely gone
+S: Final = 1_000_000_000  # ns
+LINGER_NS: Final = 2_000_000_000
+LEFT_NS: Final = 500_000_000  # who has closed its sending side and is not answered by then has most likely gone
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
 
@@ -359,6 +359,6 @@ class Client(RequestReader):
 
 def _own_options(head: Head) -> tuple[int, bytes, bytes] | None:
     """OPTIONS that is meant for us: of the server itself, or at the end of its hops (RFC 9110 sections 9.3.7, 7.6.2)."""
-    if head.path == b"*" or head.lower.get(b"max-forwards", b"").strip() == b"0":
+    if head.path == b"*" or (head.field(b"max-forwards") or b"").strip() == b"0":
         return 200, b"text/plain", b""
     return None

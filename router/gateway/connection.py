@@ -7,7 +7,7 @@ a surplus octet would be the beginning of another's answer.
 from __future__ import annotations
 
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from router.gateway.exchange import Exchange
     from router.gateway.upstream import Upstream
 
-FIELDS_MOST = 256
-OVERHEAD_LIMIT = (
+FIELDS_MOST: Final = 256
+OVERHEAD_LIMIT: Final = (
     65_536  # octets of a head, or between two pieces of a chunked body: sizes, extensions, trailers
 )
-INFORMATIONAL_MOST = 16
+INFORMATIONAL_MOST: Final = 16
 NO_BODY = frozenset((204, 304))
-SWITCHED = 101
+SWITCHED: Final = 101
 VERSIONS = ("1.1", "1.0")
-USUAL = b"HTTP/1.1 "
+USUAL: Final = b"HTTP/1.1 "
 
 
 class Connection:
@@ -40,7 +40,8 @@ class Connection:
         self.idle_since = 0  # ns
         self.used = False
         self._parser = httptools.HttpResponseParser(self)
-        self._fields: list[bytes] = []  # name, value, name, value
+        self._names: list[bytes] = []  # of the fields of a head, or of those behind its body
+        self._values: list[bytes] = []
         self._overhead = 0
         self._in_head = False
         self._in_message = False
@@ -124,22 +125,25 @@ class Connection:
         if self.exchange is None:
             self._surplus = True
         self._in_message = self._in_head = True
-        self._fields = []
+        self._names.clear()
+        self._values.clear()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or behind a chunked body."""
-        self._fields += (name, value)
+        self._names.append(name)
+        self._values.append(value)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
-        fields, self._fields = self._fields, []  # what follows are trailers
         exchange = self.exchange
         if exchange is None:
             return
-        if len(fields) > 2 * FIELDS_MOST:
+        shape, values = ANSWER_SHAPES[tuple(self._names)], tuple(self._values)
+        self._names.clear()  # what follows are trailers
+        self._values.clear()
+        if len(values) > FIELDS_MOST:
             raise ValueError("too many fields")
-        shape, values = ANSWER_SHAPES[tuple(fields[::2])], tuple(fields[1::2])
         status = self._parser.get_status_code()
         # What stands behind an informational answer in one read is not what the read began with.
         usual, self._usual = self._usual, False
@@ -185,7 +189,7 @@ class Connection:
         self._in_message = False
         if self.exchange is None or self._parser.get_status_code() < 200:
             return
-        if len(self._fields) > 2 * FIELDS_MOST:
+        if len(self._names) > FIELDS_MOST:
             raise ValueError("too many trailers")
         self._reusable = self._parser.should_keep_alive() and not self._until_close
         self._finish()
@@ -194,7 +198,7 @@ class Connection:
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             self._reusable = self._reusable and exchange.request_sent
-            exchange.answer_complete(fields_of(self._fields) if self._fields else ())
+            exchange.answer_complete(fields_of(self._names, self._values) if self._names else ())
 
     def eof_received(self) -> bool:
         """The other side has said all it will say."""

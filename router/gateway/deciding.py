@@ -23,18 +23,18 @@ NO_ROUTE = "no_route"
 def question(head: Head) -> Head | None:
     """The head of the request that is asked about; None when this one asks nothing."""
     rest = head.target[len(PATH) :]
-    target = head.lower.get(b"x-original-uri", b"") if rest[:1] in (b"", b"?") else rest
+    target = (head.field(b"x-original-uri") or b"") if rest[:1] in (b"", b"?") else rest
     if not target or rest[:1] not in (b"", b"?", b"/"):
         return None
     asked = Head()
     asked.shape, asked.values = head.shape, head.values
     try:
         complete(
-            asked, target, head.lower.get(b"x-original-method", head.method), "1.1", TARGET_LIMIT, 1 << 62
+            asked, target, head.field(b"x-original-method") or head.method, "1.1", TARGET_LIMIT, 1 << 62
         )
     except RefusedHeadError:
         return None
-    asked.host = head.lower.get(b"x-original-host", head.host)
+    asked.host = head.field(b"x-original-host") or head.host
     asked.length, asked.chunked, asked.has_body = head.length, head.chunked, head.has_body
     return asked
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from router.gateway.answers import FAILURES, PLAIN, STATUS_LINES, answer, failure
 from router.gateway.fields import CHUNKED, CRLF, answer_fields, chunk, last_chunk
@@ -18,8 +18,8 @@ from router.gateway.shape import ANSWER_SHAPES, Field, Shape
 if TYPE_CHECKING:
     from router.gateway.answer_reader import AnswerReader
 
-CONTINUE_AFTER_NS = 500_000_000  # for so long the upstream may say itself whether it wants the body
-CONTINUE = 100
+CONTINUE_AFTER_NS: Final = 500_000_000  # for so long the upstream may say itself whether it wants the body
+CONTINUE: Final = 100
 
 
 class Exchange(Sending):

@@ -8,6 +8,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
+from typing import Final
 
 from router.gateway.head import Head
 from router.gateway.shape import ANEW, HOP_BY_HOP, OWN, Field, Shape, goes_on
@@ -39,9 +40,9 @@ NEVER_TRAILING = ANEW | {
     b"x-forwarded-proto",
 }
 USUAL = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))  # these name no other field
-CRLF = b"\r\n"
-LAST_CHUNK = b"0\r\n\r\n"
-CHUNKED = b"Transfer-Encoding: chunked\r\n"
+CRLF: Final = b"\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 VIA = {version: f"\r\nVia: {version} pointsman\r\n".encode() for version in ("1.0", "1.1")}
 
 
@@ -79,8 +80,9 @@ def request_head(
         fields = head.shape.fields(head.values)
         passed = _lines(fields, ANEW | named(fields) | drops)
         peer = b", ".join([*(value for key, _, value in fields if key == b"x-forwarded-for"), peer])
-        if b"max-forwards" in head.lower:
-            more = b"Max-Forwards: %b\r\n%b" % (fewer_forwards(head, head.lower[b"max-forwards"]), lines)
+        forwards = head.field(b"max-forwards")
+        if forwards is not None:
+            more = b"Max-Forwards: %b\r\n%b" % (fewer_forwards(head, forwards), lines)
     if expects:
         more = b"Expect: 100-continue\r\n" + more
     parts = [head.method, b" ", target, b" HTTP/1.1\r\nHost: ", head.host, CRLF, passed]

@@ -7,9 +7,8 @@ the rule it holds; whatever conflicts is refused, never repaired.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
-from types import MappingProxyType
+from typing import Final
 
 from router.gateway.shape import REQUEST_SHAPES, Shape
 
@@ -17,14 +16,13 @@ from router.gateway.shape import REQUEST_SHAPES, Shape
 HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]{0,5})?")
 TARGET = re.compile(rb"[\x21-\x7e]+")
 ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
-LENGTH_DIGITS = 19
+LENGTH_DIGITS: Final = 19
 # RFC 3986 section 3.3; servers decode before they resolve, so the encoded dots count too.
 DOT_SEGMENT = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 UPGRADES = frozenset((b"websocket",))  # a client that asks for these cannot go on with HTTP/1.1
 NEVER_SERVED = frozenset((b"CONNECT", b"TRACE"))
-METHOD_LIMIT = 32
+METHOD_LIMIT: Final = 32
 NO_FIELDS = REQUEST_SHAPES[()]
-NOTHING: Mapping[bytes, bytes] = MappingProxyType({})
 KNOWN = 128  # hosts and targets whose check is remembered: clients ask for the same ones again
 
 
@@ -44,7 +42,6 @@ class Head:
     Attributes:
         target: as it is forwarded, in origin form (or ``*``).
         shape: the names of its fields, with their ``values``.
-        lower: the first value of each field by lower-cased name.
         length: the announced length; None when none is.
         has_body: whether octets follow the head.
     """
@@ -54,15 +51,21 @@ class Head:
     path: bytes = b""
     query: bytes = b""
     host: bytes = b""
-    shape: Shape = NO_FIELDS
-    values: tuple[bytes, ...] = ()
-    lower: Mapping[bytes, bytes] = NOTHING
     version: str = "1.1"
     keep_alive: bool = True
     length: int | None = None
     chunked: bool = False
     has_body: bool = False
     expects: bool = False
+
+    def __init__(self, shape: Shape = NO_FIELDS, values: tuple[bytes, ...] = ()) -> None:
+        self.shape: Shape = shape
+        self.values: tuple[bytes, ...] = values
+
+    def field(self, name: bytes) -> bytes | None:
+        """The first value of a field by its lower-cased name; None without one."""
+        at = self.shape.at.get(name)
+        return None if at is None else self.values[at]
 
     def octets(self, target: bytes) -> int:
         """About how long the head was."""
@@ -87,47 +90,32 @@ def complete(
     if len(method) > METHOD_LIMIT:
         raise RefusedHeadError(501, "method", f"expected a method of at most {METHOD_LIMIT} octets")
     shape = head.shape
-    lower = head.lower = (
-        _first_values(head) if shape.repeated else dict(zip(shape.keys, head.values, strict=True))
-    )
-    _host(head, lower)
+    if shape.repeated is not None:
+        raise RefusedHeadError(400, "repeated_field", f"expected {shape.repeated.decode()} once")
+    _host(head, shape)
     parts = None if method in NEVER_SERVED else _split(target)
     if parts is None:
         _other_target(head, target)
     else:
         head.target = target
         head.path, head.query = parts
-    if b"content-length" in lower or b"transfer-encoding" in lower:
-        _framing(head, lower, body_limit)
-    if version == "1.1" and (b"expect" in lower or b"upgrade" in lower):
-        _wishes(head, lower)
+    if shape.coded or shape.length_at >= 0:
+        _framing(head, shape, body_limit)
+    if shape.wishes and version == "1.1":
+        _wishes(head)
 
 
-# Fields that may stand once only: two of them are two readings of one message.
-ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
-
-
-def _first_values(head: Head) -> dict[bytes, bytes]:
-    """The first value of each field, where some field stands twice."""
-    lower: dict[bytes, bytes] = {}
-    for key, value in zip(head.shape.keys, head.values, strict=True):
-        if key not in lower:
-            lower[key] = value
-        elif key in ONCE:
-            raise RefusedHeadError(400, "repeated_field", f"expected {key.decode()} once")
-    return lower
-
-
-def _wishes(head: Head, lower: Mapping[bytes, bytes]) -> None:
+def _wishes(head: Head) -> None:
     """RFC 9110 sections 10.1.1 and 7.8: an upgrade may be ignored, and is, unless the client can do nothing else."""
-    if b"expect" in lower:
-        if lower[b"expect"].lower() != b"100-continue":
+    expected, upgrade = head.field(b"expect"), head.field(b"upgrade")
+    if expected is not None:
+        if expected.lower() != b"100-continue":
             raise RefusedHeadError(417, "expectation", "expected 'Expect: 100-continue' or none")
         head.expects = True
-    if b"upgrade" not in lower:
+    if upgrade is None:
         return
-    asked = {part.strip().lower() for part in lower[b"upgrade"].split(b",")}
-    if asked & UPGRADES and b"upgrade" in lower.get(b"connection", b"").lower():
+    asked = {part.strip().lower() for part in upgrade.split(b",")}
+    if asked & UPGRADES and b"upgrade" in (head.field(b"connection") or b"").lower():
         raise RefusedHeadError(
             501,
             "upgrade",
@@ -152,13 +140,13 @@ def _split(target: bytes) -> tuple[bytes, bytes] | None:
     return path, query
 
 
-def _host(head: Head, lower: Mapping[bytes, bytes]) -> None:
+def _host(head: Head, shape: Shape) -> None:
     """RFC 9112 section 3.2: a missing, repeated or invalid Host is answered 400."""
-    host = lower.get(b"host")
-    if host is None:
+    if shape.host_at < 0:
         if head.version == "1.1":
             raise RefusedHeadError(400, "host", "expected a Host field")
         return
+    host = head.values[shape.host_at]
     if not _is_host(host):
         raise RefusedHeadError(400, "host", "expected a host name or address, and a port at most")
     head.host = host
@@ -198,21 +186,22 @@ def _absolute(head: Head, target: bytes) -> bytes:
     return rest if rest[:1] == b"/" else b"/" + rest
 
 
-def _framing(head: Head, lower: Mapping[bytes, bytes], body_limit: int) -> None:
+def _framing(head: Head, shape: Shape, body_limit: int) -> None:
     """RFC 9112 section 6.1: one framing. Both, or a coding other than chunked, is refused."""
-    coding, length = lower.get(b"transfer-encoding"), lower.get(b"content-length")
-    if coding is not None:
-        if length is not None:
+    if shape.coded:
+        if shape.length_at >= 0:
             raise RefusedHeadError(400, "framing", "expected Content-Length or Transfer-Encoding, found both")
         if head.version == "1.0":
             raise RefusedHeadError(400, "framing", "expected no Transfer-Encoding in HTTP/1.0")
-        if coding.lower() != b"chunked":
+        if (head.field(b"transfer-encoding") or b"").lower() != b"chunked":
             raise RefusedHeadError(501, "framing", "expected Transfer-Encoding: chunked")
         head.chunked = head.has_body = True
-    elif length is not None:
-        if not length.isdigit() or len(length) > LENGTH_DIGITS:
-            raise RefusedHeadError(400, "framing", "expected a whole number as Content-Length")
-        head.length = int(length)
-        if head.length > body_limit:
-            raise RefusedHeadError(413, "body_too_long", f"expected a body of at most {body_limit} octets")
-        head.has_body = head.length > 0
+        return
+    text = head.values[shape.length_at]
+    if not text.isdigit() or len(text) > LENGTH_DIGITS:
+        raise RefusedHeadError(400, "framing", "expected a whole number as Content-Length")
+    length = int(text)
+    if length > body_limit:
+        raise RefusedHeadError(413, "body_too_long", f"expected a body of at most {body_limit} octets")
+    head.length = length
+    head.has_body = length > 0

@@ -67,7 +67,7 @@ class Identifier:
 
 def may_hold(head: Head, limit: int) -> bool:
     """Whether there is a body that could be held and read."""
-    encoding = head.lower.get(b"content-encoding")
+    encoding = head.field(b"content-encoding")
     if encoding is not None and encoding.strip().lower() != b"identity":
         return False
     return head.chunked or 0 < (head.length or 0) <= limit
@@ -87,7 +87,7 @@ def _reader(
 
 def _header(name: bytes) -> Reader:
     wanted = name.lower()
-    return lambda head, _: head.lower.get(wanted)
+    return lambda head, _: head.field(wanted)
 
 
 def cookie_reader(name: bytes) -> Reader:
@@ -95,7 +95,7 @@ def cookie_reader(name: bytes) -> Reader:
     prefix = name + b"="
 
     def read(head: Head, _: int) -> bytes | None:
-        field = head.lower.get(b"cookie")
+        field = head.field(b"cookie")
         if field is None or prefix not in field:
             return None
         for pair in field.split(b";"):

@@ -7,14 +7,15 @@ from the head: a field behind the body must never become one that routing has be
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import httptools
 
-from router.gateway.head import Head, RefusedHeadError, complete
+from router.gateway.head import NO_FIELDS, Head, RefusedHeadError, complete
 from router.gateway.ports import Limits
-from router.gateway.shape import REQUEST_SHAPES, Field, fields_of
+from router.gateway.shape import REQUEST_SHAPES, Field, Shape, fields_of
 
-OVERHEAD_LIMIT = 65_536  # octets between two pieces of a chunked body: sizes, extensions, trailers
+OVERHEAD_LIMIT: Final = 65_536  # octets between two pieces of a chunked body: sizes, extensions, trailers
 
 
 class Request(Head):
@@ -22,8 +23,11 @@ class Request(Head):
 
     refusal: RefusedHeadError | None = None
     body: list[bytes] | None = None
-    trailers: Sequence[Field] = ()
     complete: bool = False
+
+    def __init__(self, shape: Shape = NO_FIELDS, values: tuple[bytes, ...] = ()) -> None:
+        super().__init__(shape, values)
+        self.trailers: Sequence[Field] = ()
 
     def keep(self, data: bytes) -> None:
         """Keep octets of the body for when the request is served."""
@@ -41,7 +45,8 @@ class RequestReader:
         self.in_head = False
         self.reading: Request | None = None  # the request whose body the parser is in
         self._parser = httptools.HttpRequestParser(self)
-        self._fields: list[bytes] = []  # name, value, name, value
+        self._names: list[bytes] = []  # of the fields of a head, or of those behind its body
+        self._values: list[bytes] = []
         self._target = b""
         self._last: Request | None = None
         self._fed = 0
@@ -105,13 +110,12 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._fields = []
         self._target = b""
         self.in_head = True
 
     def on_url(self, data: bytes) -> None:
         """A part of the target."""
-        self._target += data
+        self._target = self._target + data if self._target else data
         if len(self._target) > self.limits.target:
             raise RefusedHeadError(
                 414, "target_too_long", f"expected a target of at most {self.limits.target} octets"
@@ -119,15 +123,16 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or behind a chunked body."""
-        self._fields += (name, value)
+        self._names.append(name)
+        self._values.append(value)
 
     def on_headers_complete(self) -> None:
         """A head is whole: check it."""
         self.in_head = False
-        limits, parser, request = self.limits, self._parser, Request()
-        fields, self._fields = self._fields, []  # what follows are trailers
-        request.shape = REQUEST_SHAPES[tuple(fields[::2])]
-        request.values = tuple(fields[1::2])
+        limits, parser = self.limits, self._parser
+        request = Request(REQUEST_SHAPES[tuple(self._names)], tuple(self._values))
+        self._names.clear()  # what follows are trailers
+        self._values.clear()
         if len(request.values) > limits.fields:
             raise _too_many(limits)
         if self._fed > limits.head and request.octets(self._target) > limits.head:
@@ -157,8 +162,10 @@ class RequestReader:
         request, self.reading = self.reading, None
         if request is not None:
             request.complete = True
-            if self._fields:
-                request.trailers, self._fields = fields_of(self._fields), []
+            if self._names:
+                request.trailers = fields_of(self._names, self._values)
+                self._names.clear()
+                self._values.clear()
                 if len(request.trailers) > self.limits.fields:
                     raise _too_many(self.limits)
             self.whole(request)

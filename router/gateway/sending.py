@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from router.gateway.fields import chunk, last_chunk, request_head
 from router.gateway.head import Head
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from router.gateway.connection import Connection
     from router.gateway.setting import Edit
 
-MS = 1_000_000  # ns
-REPLAY_MOST = 65_536  # octets of a request body kept for a repetition
+MS: Final = 1_000_000  # ns
+REPLAY_MOST: Final = 65_536  # octets of a request body kept for a repetition
 
 
 class Sending:
@@ -139,7 +139,7 @@ class Sending:
     def _whole(self) -> bool:
         """Whether the body is here to be changed; if not it is awaited, or too much."""
         limit, head = self.client.limits.hold, self.head
-        if (head.length or 0) > limit or self._held_octets > limit or b"content-encoding" in head.lower:
+        if (head.length or 0) > limit or self._held_octets > limit or b"content-encoding" in head.shape.at:
             self.fail("not_set")
             return False
         if not self.request_complete:
@@ -263,7 +263,7 @@ class Sending:
             lines += b"%b: %d\r\n" % (edit.deadline, left_ms)
         self.ticket.asked_model = edit.asked_model(head, b"".join(held))
         if edit.changes_body and head.has_body:
-            body, more = edit.body(b"".join(held), head.lower.get(BINARY_LENGTH))
+            body, more = edit.body(b"".join(held), head.field(BINARY_LENGTH))
             held, lines, length = [body], lines + more, len(body)
         elif head.chunked:
             held = [chunk(data) for data in held]

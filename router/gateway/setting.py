@@ -62,7 +62,7 @@ class Edit:
 
     def waits_ms(self, head: Head) -> int | None:
         """How many ms the client waits, if it says so."""
-        text = head.lower.get(self.deadline, b"") if self.deadline else b""
+        text = (head.field(self.deadline) or b"") if self.deadline else b""
         return int(text) if text.isdigit() and len(text) < 10 else None
 
     def asked_model(self, head: Head, body: bytes) -> str:

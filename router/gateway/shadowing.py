@@ -77,7 +77,7 @@ class Shadowing:
     def copy(self, exchange: Exchange) -> Copy | None:
         """A copy, to be started later; None when the request is not held as a whole, or cannot be set."""
         body, edit, head = exchange.held_body(), self.arm.edit, exchange.head
-        if body is None or (edit is not None and edit.changes_body and b"content-encoding" in head.lower):
+        if body is None or (edit is not None and edit.changes_body and b"content-encoding" in head.shape.at):
             self.outcomes["dropped"].n += 1
             return None
         return Copy(self, exchange, body)
@@ -89,7 +89,7 @@ class Shadowing:
         if edit is not None:
             lines, drops = lines + edit.lines, edit.drops
             if edit.changes_body and head.has_body:
-                body, more = edit.body(body, head.lower.get(BINARY_LENGTH))
+                body, more = edit.body(body, head.field(BINARY_LENGTH))
                 lines, length = lines + more, len(body)
         base = self.arm.base
         target = head.target if base is None else base + head.target[len(self.prefix) :]

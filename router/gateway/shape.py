@@ -30,6 +30,8 @@ ANEW = HOP_BY_HOP | {b"expect", b"host", b"x-forwarded-for", b"max-forwards"}
 OWN = b"pointsman"  # with a dash or, for servers that take it for one, an underscore
 OUTCOME_FIELD = b"pointsman-outcome"
 WRITTEN_FROM = frozenset((b"connection", b"x-forwarded-for", b"max-forwards"))
+# Fields that may stand once only: two of them are two readings of one message.
+ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 SHAPES_MOST = 256
 NAMES_OCTETS = 2048
 
@@ -41,29 +43,37 @@ class Shape:
 
     Attributes:
         keys: the names, lower-cased.
-        repeated: some field stands twice.
+        at: where a name stands first.
+        repeated: a field that stands twice though two of it would be two readings of one message; None without one.
         plain: a request's head has no field from whose value we write one of our own.
+        host_at: which field is Host; -1 for none.
         length_at: which field is Content-Length; -1 for none.
         coded: there is a Transfer-Encoding.
+        wishes: there is an Expect or an Upgrade.
         connections: which fields are Connection.
         reports: which fields report outcomes.
         has_date: a Date goes on.
     """
 
     __slots__ = (
-        "_lines", "_names", "coded", "connections", "has_date", "keys", "length_at", "plain", "repeated", "reports",
+        "_lines", "_names", "at", "coded", "connections", "has_date", "host_at", "keys", "length_at", "plain", "repeated",
+        "reports", "wishes",
     )  # fmt: skip
 
     def __init__(self, names: tuple[bytes, ...], stopped: Set[bytes]) -> None:
         keys = self.keys = tuple(name.lower() for name in names)
         self._names = names
-        self.repeated = len(set(keys)) < len(keys)
+        at = self.at = {key: number for number, key in reversed(tuple(enumerate(keys)))}
+        twice = ONCE.intersection(keys) if len(at) < len(keys) else frozenset()
+        self.repeated = next((key for key in keys if key in twice and keys.count(key) > 1), None)
         self.plain = WRITTEN_FROM.isdisjoint(keys)
-        self.length_at = keys.index(b"content-length") if b"content-length" in keys else -1
-        self.coded = b"transfer-encoding" in keys
+        self.host_at = at.get(b"host", -1)
+        self.length_at = at.get(b"content-length", -1)
+        self.coded = b"transfer-encoding" in at
+        self.wishes = b"expect" in at or b"upgrade" in at
         self.connections = self._where(b"connection")
         self.reports = self._where(OUTCOME_FIELD)
-        self.has_date = b"date" in keys
+        self.has_date = b"date" in at
         # A value that does not go on is written with a precision of no octets.
         self._lines = b"".join(
             b"%b: %%b\r\n" % name.replace(b"%", b"%%") if goes_on(key, stopped) else b"%.0b"
@@ -115,6 +125,6 @@ REQUEST_SHAPES = Shapes(ANEW)
 ANSWER_SHAPES = Shapes(HOP_BY_HOP)
 
 
-def fields_of(flat: list[bytes]) -> list[Field]:
-    """Fields told as name, value, name, value."""
-    return [(name.lower(), name, value) for name, value in zip(flat[::2], flat[1::2], strict=True)]
+def fields_of(names: list[bytes], values: list[bytes]) -> list[Field]:
+    """Lower-cased name, name and value of each field."""
+    return [(name.lower(), name, value) for name, value in zip(names, values, strict=True)]

@@ -103,8 +103,7 @@ class CompiledRoute:
 
     def asks_for(self, head: Head) -> bool:
         """Whether a request at its path has the header fields that it asks for."""
-        lower = head.lower
-        return all(lower.get(name) == value for name, value in self.headers)
+        return all(head.field(name) == value for name, value in self.headers)
 
 
 class Compiler:

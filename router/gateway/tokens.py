@@ -65,7 +65,7 @@ class Verifier:
         """A reader of one claim of a request's token: text, or the digits of a whole number."""
 
         def read(head: Any, _: int) -> bytes | None:
-            value = self._claims(head.lower.get(self._field, b"")).get(name)
+            value = self._claims(head.field(self._field) or b"").get(name)
             if isinstance(value, str):
                 return value.encode()
             if isinstance(value, int) and not isinstance(value, bool):

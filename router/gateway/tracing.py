@@ -47,7 +47,9 @@ class Tracing:
             return ticket
         names = ("traceparent", "tracestate")
         carrier = {
-            name: head.lower[name.encode()].decode("latin-1") for name in names if name.encode() in head.lower
+            name: value.decode("latin-1")
+            for name in names
+            if (value := head.field(name.encode())) is not None
         }
         context = self._propagator.extract(carrier)
         method = head.method.decode("latin-1")
@@ -76,7 +78,6 @@ class Tracing:
         if value:
             others = [field for field in head.shape.fields(head.values) if field[0] != PARENT]
             head.shape, head.values = REQUEST_SHAPES.split([*others, (PARENT, PARENT, value)])
-            head.lower = {**head.lower, PARENT: value}
 
     def finished(self, ticket: Any, status: int, outcome: str, latency_us: int) -> None:
         """A request has ended, and its span."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any
+from typing import Any, Final
 
 from router.address import Address
 from router.gateway.connection import Connection
 from router.gateway.ports import Counts
 
-IDLE_NS = 30_000_000_000
-IDLE_MOST = 256
+IDLE_NS: Final = 30_000_000_000
+IDLE_MOST: Final = 256
 
 
 class NoRoomError(Exception):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from router.flag import Arm
 from router.gateway.fields import answer_fields, request_head
-from router.gateway.shape import ANEW, HOP_BY_HOP, NAMES_OCTETS, SHAPES_MOST, Shape, Shapes, goes_on
+from router.gateway.shape import ANEW, HOP_BY_HOP, ONCE, NAMES_OCTETS, SHAPES_MOST, Shape, Shapes, goes_on
 from tests.gateway.flags import Bench, flag, head
 
 NAMES = st.sampled_from(
@@ -25,7 +25,10 @@ def test_lines_are_those_of_the_fields_that_go_on_in_order_and_spelling(
     kept = [(name, value) for name, value in fields if goes_on(name.lower(), stopped)]
     assert shape.lines(values) == b"".join(name + b": " + value + b"\r\n" for name, value in kept)
     assert shape.fields(values) == [(name.lower(), name, value) for name, value in fields]
-    assert shape.repeated == (len({name.lower() for name in names}) < len(names))
+    keys = [name.lower() for name in names]
+    twice = [key for key in keys if key in ONCE and keys.count(key) > 1]
+    assert shape.repeated == (twice[0] if twice else None)
+    assert all(shape.at[key] == keys.index(key) for key in keys)
     assert shape.length_at < 0 or shape.keys[shape.length_at] == b"content-length"
 
 
