@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from router.address import Address
 from router.assignment import Reason
@@ -13,7 +12,7 @@ from router.gateway.counters import Row, Tally
 from router.gateway.setting import edit_of
 from router.telemetry import ROWS
 
-IDENTITIES_MOST = 4  # two are too many already
+IDENTITIES_MOST: Final = 4  # two are too many already
 STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 # How a request may end without a good answer of its arm; each is an error of the arm.
 FAULTS = ("connect_failed", "timeout", "truncated", "bad_answer", "stream_error", "circuit_open", "no_room",
@@ -46,8 +45,45 @@ class Standing:
             self.identities.add(identity)
 
 
+class ArmTallies:
+    """What is counted of one arm.
+
+    Attributes:
+        statuses: answers by the first digit of their status.
+        faults: requests without a good answer.
+        aborts: requests that their client gave up.
+        slow: requests over the declared time.
+        fallbacks: requests that the default arm answered in this arm's place.
+        tokens: read and written.
+        latency_us: the sum of all latencies; ``first_byte_us`` of all times to the first byte.
+        latency: requests by their latency; ``first_byte`` by their time to the first byte.
+    """
+
+    __slots__ = (
+        "aborts", "fallbacks", "faults", "first_byte", "first_byte_us", "latency", "latency_us", "slow", "statuses",
+        "tokens",
+    )  # fmt: skip
+
+    def __init__(self, row: Row, route: str, arm: str) -> None:
+        def tally(name: str, **labels: str) -> Tally:
+            return row.tally(name, route=route, arm=arm, **labels)
+
+        self.statuses = [tally("pointsman_requests", status=status) for status in STATUSES]
+        self.faults = {fault: tally("pointsman_upstream_failures", outcome=fault) for fault in FAULTS}
+        self.aborts = tally("pointsman_client_aborts")
+        self.slow = tally("pointsman_slow_requests")
+        self.fallbacks = tally("pointsman_fallbacks")
+        self.tokens = [tally("pointsman_tokens", direction=way) for way in ("in", "out")]
+        self.latency_us = tally("pointsman_request_seconds_sum")
+        self.latency = [tally("pointsman_request_seconds_bucket", le=edge) for edge in EDGES]
+        self.first_byte_us = tally("pointsman_first_byte_seconds_sum")
+        self.first_byte = [tally("pointsman_first_byte_seconds_bucket", le=edge) for edge in EDGES]
+
+
 class ArmRoute:
-    """One arm of a route, ready to send to. Its counters are made when they first count: most arms rest."""
+    """One arm of a route, ready to send to. Its tallies are made when the first one counts: most arms rest."""
+
+    __slots__ = ("_route", "_row", "_tallies", "base", "edit", "name", "price", "standing", "upstream")
 
     def __init__(self, flag: Flag, arm: Arm, upstream: Any, row: Row, standing: Standing) -> None:
         self.name = arm.name
@@ -61,59 +97,15 @@ class ArmRoute:
         self.base: bytes | None = base or None
         self._route = flag.route
         self._row = row
+        self._tallies: ArmTallies | None = None
 
-    def _tally(self, name: str, **labels: str) -> Tally:
-        return self._row.tally(name, route=self._route, arm=self.name, **labels)
-
-    @cached_property
-    def statuses(self) -> list[Tally]:
-        """Answers by the first digit of their status."""
-        return [self._tally("pointsman_requests", status=status) for status in STATUSES]
-
-    @cached_property
-    def faults(self) -> dict[str, Tally]:
-        """Requests without a good answer."""
-        return {fault: self._tally("pointsman_upstream_failures", outcome=fault) for fault in FAULTS}
-
-    @cached_property
-    def aborts(self) -> Tally:
-        """Requests that their client gave up."""
-        return self._tally("pointsman_client_aborts")
-
-    @cached_property
-    def slow(self) -> Tally:
-        """Requests over the declared time."""
-        return self._tally("pointsman_slow_requests")
-
-    @cached_property
-    def fallbacks(self) -> Tally:
-        """Requests that the default arm answered in this arm's place."""
-        return self._tally("pointsman_fallbacks")
-
-    @cached_property
-    def tokens(self) -> list[Tally]:
-        """Tokens read and written."""
-        return [self._tally("pointsman_tokens", direction=way) for way in ("in", "out")]
-
-    @cached_property
-    def latency_us(self) -> Tally:
-        """The sum of all latencies."""
-        return self._tally("pointsman_request_seconds_sum")
-
-    @cached_property
-    def latency(self) -> list[Tally]:
-        """Requests by their latency."""
-        return [self._tally("pointsman_request_seconds_bucket", le=edge) for edge in EDGES]
-
-    @cached_property
-    def first_byte_us(self) -> Tally:
-        """The sum of all times to the first byte."""
-        return self._tally("pointsman_first_byte_seconds_sum")
-
-    @cached_property
-    def first_byte(self) -> list[Tally]:
-        """Requests by their time to the first byte."""
-        return [self._tally("pointsman_first_byte_seconds_bucket", le=edge) for edge in EDGES]
+    @property
+    def tallies(self) -> ArmTallies:
+        """What is counted of it."""
+        tallies = self._tallies
+        if tallies is None:
+            tallies = self._tallies = ArmTallies(self._row, self._route, self.name)
+        return tallies
 
 
 class Reasons(dict[Reason, Tally]):

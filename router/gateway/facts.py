@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from router.events import ERROR, FALLBACK, REFUSED
-from router.gateway.arm import BOUNDS_S, ArmRoute
+from router.gateway.arm import BOUNDS_S, FAULTS, ArmRoute, ArmTallies
 from router.gateway.observing import Observer
 from router.gateway.ticket import Ticket
 
@@ -22,14 +22,14 @@ def facts(ticket: Ticket, arm: ArmRoute, status: int, outcome: str) -> int:
     if outcome == "ok":
         found = _answered(ticket, status)
     elif outcome == "client_abort":
-        arm.aborts.n += 1
+        arm.tallies.aborts.n += 1
     else:
         found = ERROR
-        arm.faults[outcome].n += 1
+        arm.tallies.faults[outcome].n += 1
     if ticket.failed:
         found |= ERROR | FALLBACK
-        if ticket.failed in arm.faults:
-            arm.faults[ticket.failed].n += 1
+        if ticket.failed in FAULTS:
+            arm.tallies.faults[ticket.failed].n += 1
     return found
 
 
@@ -37,7 +37,7 @@ def _answered(ticket: Ticket, status: int) -> int:
     """The facts of an answer; it is counted under the arm that gave it."""
     served = ticket.served
     if served is not None:
-        served.statuses[status // 100 - 1].n += 1
+        served.tallies.statuses[status // 100 - 1].n += 1
         if served.standing.breaker.failures:
             served.standing.breaker.answered()
     if status >= 500:
@@ -45,20 +45,23 @@ def _answered(ticket: Ticket, status: int) -> int:
     return REFUSED if status >= 400 and status not in NOT_REFUSALS else 0
 
 
-def timed(arm: ArmRoute, latency_us: int, first_byte_us: int) -> None:
+def timed(tallies: ArmTallies, latency_us: int, first_byte_us: int) -> None:
     """Count how long it took; 0 for an answer that never began."""
-    arm.latency_us.n += latency_us
-    arm.latency[bisect_left(BOUNDS_US, latency_us)].n += 1
+    at = bisect_left(BOUNDS_US, latency_us)
+    tallies.latency_us.n += latency_us
+    tallies.latency[at].n += 1
     if first_byte_us:
-        arm.first_byte_us.n += first_byte_us
-        arm.first_byte[bisect_left(BOUNDS_US, first_byte_us)].n += 1
+        if first_byte_us != latency_us:
+            at = bisect_left(BOUNDS_US, first_byte_us)
+        tallies.first_byte_us.n += first_byte_us
+        tallies.first_byte[at].n += 1
 
 
 def observed(arm: ArmRoute, answer: Observer) -> None:
     """Count what an answer said of itself."""
     if answer.identity is not None:
         arm.standing.named(answer.identity)
-    for tally, tokens in zip(arm.tokens, (answer.tokens_in, answer.tokens_out), strict=True):
+    for tally, tokens in zip(arm.tallies.tokens, (answer.tokens_in, answer.tokens_out), strict=True):
         if tokens is not None:
             tally.n += tokens
 

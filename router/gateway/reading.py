@@ -15,6 +15,7 @@ from router.gateway.head import NO_FIELDS, Head, RefusedHeadError, complete
 from router.gateway.ports import Limits
 from router.gateway.shape import REQUEST_SHAPES, Field, Shape, fields_of
 
+USUAL: Final = b" HTTP/1.1\r"
 OVERHEAD_LIMIT: Final = 65_536  # octets between two pieces of a chunked body: sizes, extensions, trailers
 
 
@@ -48,6 +49,7 @@ class RequestReader:
         self._names: list[bytes] = []  # of the fields of a head, or of those behind its body
         self._values: list[bytes] = []
         self._target = b""
+        self._first = b""  # what came first of a message, while its head is read
         self._last: Request | None = None
         self._fed = 0
         self._overhead = 0
@@ -73,6 +75,7 @@ class RequestReader:
         """Octets from the client."""
         if self.reading is None:
             self._fed += len(data)
+            self._first = b"" if self.in_head else data
         elif self.reading.chunked:
             self._overhead += len(data)
         try:
@@ -137,8 +140,10 @@ class RequestReader:
             raise _too_many(limits)
         if self._fed > limits.head and request.octets(self._target) > limits.head:
             raise _too_long(limits)
-        method, version = parser.get_method(), parser.get_http_version()
-        complete(request, self._target, method, version, limits.target, limits.body)
+        first, self._first = self._first, b""
+        usual = first[: first.find(b"\n")].endswith(USUAL)  # as the parser says, which makes a text of two numbers
+        version = "1.1" if usual else parser.get_http_version()
+        complete(request, self._target, parser.get_method(), version, limits.target, limits.body)
         request.keep_alive = parser.should_keep_alive()
         self._fed = self._overhead = self._body_octets = 0
         self.reading = self._last = request

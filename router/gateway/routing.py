@@ -250,7 +250,7 @@ class Gate:
             return False
         ticket.failed = outcome
         ticket.asked_model = ""
-        arm.fallbacks.n += 1
+        arm.tallies.fallbacks.n += 1
         _serve_by(ticket, route, route.default, head)
         if route.flag.expose == "all" and ticket.running is not None:
             attempts = ", ".join(ticket.attempts or (f"{arm.name}={outcome}",))
@@ -268,8 +268,8 @@ class Gate:
         slow = running is not None and running.slow_us is not None and latency_us > running.slow_us
         if slow:
             found |= SLOW
-            arm.slow.n += 1
-        timed(arm, latency_us, ticket.first_byte_us)
+            arm.tallies.slow.n += 1
+        timed(arm.tallies, latency_us, ticket.first_byte_us)
         if ticket.observed is not None and ticket.served is not None:
             observed(ticket.served, ticket.observed)
         buffer = ticket.buffer
