@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 OWN_PATHS = frozenset((b"/livez", b"/readyz", b"/metrics"))
 S: Final = 1_000_000_000  # ns
 LINGER_NS: Final = 2_000_000_000
-LEFT_NS: Final = 500_000_000  # who has closed its sending side and is not answered by then has most likely gone
+LEFT_NS: Final = (
+    500_000_000  # who has closed its sending side and is not answered by then has most likely gone
+)
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
 

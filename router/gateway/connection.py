@@ -15,7 +15,7 @@ from router.gateway.fields import is_chunked
 from router.gateway.shape import ANSWER_SHAPES, Shape, fields_of
 
 if TYPE_CHECKING:
-    from router.gateway.exchange import Exchange
+    from router.gateway.receiver import Receiver
     from router.gateway.upstream import Upstream
 
 FIELDS_MOST: Final = 256
@@ -36,7 +36,7 @@ class Connection:
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
-        self.exchange: Exchange | None = None
+        self.exchange: Receiver | None = None
         self.idle_since = 0  # ns
         self.used = False
         self._parser = httptools.HttpResponseParser(self)
@@ -68,7 +68,7 @@ class Connection:
             self._paused = False
             self.transport.resume_reading()
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self, exchange: Receiver) -> None:
         """Serve an exchange from here on."""
         self.exchange = exchange
         self._overhead = self._informational = 0
@@ -166,7 +166,7 @@ class Connection:
             self._finish()
 
     def _began_unusually(
-        self, exchange: Exchange, status: int, version: str, shape: Shape, values: tuple[bytes, ...]
+        self, exchange: Receiver, status: int, version: str, shape: Shape, values: tuple[bytes, ...]
     ) -> None:
         """A head that is not the one of the answer: informational, or nothing we know."""
         if not 100 <= status < 200 or status == SWITCHED or version not in VERSIONS:
@@ -224,9 +224,9 @@ class Connection:
     def pause_writing(self) -> None:
         """The upstream reads slower than the client writes."""
         if self.exchange is not None:
-            self.exchange.client.pause()
+            self.exchange.pause_request()
 
     def resume_writing(self) -> None:
         """It has caught up."""
         if self.exchange is not None:
-            self.exchange.client.resume()
+            self.exchange.resume_request()

@@ -29,9 +29,7 @@ def question(head: Head) -> Head | None:
     asked = Head()
     asked.shape, asked.values = head.shape, head.values
     try:
-        complete(
-            asked, target, head.field(b"x-original-method") or head.method, "1.1", TARGET_LIMIT, 1 << 62
-        )
+        complete(asked, target, head.field(b"x-original-method") or head.method, "1.1", TARGET_LIMIT, 1 << 62)
     except RefusedHeadError:
         return None
     asked.host = head.field(b"x-original-host") or head.host

@@ -148,6 +148,14 @@ class Exchange(Sending):
         self._connection = None
         self.fail("bad_answer")
 
+    def pause_request(self) -> None:
+        """The upstream reads slower than the client writes."""
+        self.client.pause()
+
+    def resume_request(self) -> None:
+        """It has caught up."""
+        self.client.resume()
+
     def pause_answer(self) -> None:
         """The client takes no more for now."""
         if self._connection is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from router.gateway.head import Head
+from router.gateway.ticket import Ticket
 from router.settings import Settings
 
 
@@ -41,66 +42,28 @@ class Limits:
         )
 
 
-class Ticket(Protocol):
-    """One request's way, as the gate decided it.
-
-    Attributes:
-        needs_body: octets of body the gate wants to see before it decides; 0 when it has decided.
-        refusal: (status, code, message) to answer instead of passing on.
-        reply: fields and body of an answer of our own instead of passing on.
-        blocked: nobody is asked, the attempt has failed already.
-        edit: what the arm sets on the request; None for nothing.
-        reader: what is to be read in the answer; None for nothing.
-        asked_model: the model's name that the request had before an arm set another one.
-        observed: what was read in it.
-        upstream: the pool to send it to.
-        target: the request target to send.
-        answer_headers: ready lines for the answer, each with its line end.
-        first_byte_us: from the request's head to the answer's head; measured by the HTTP side, as the next two.
-        gap_us: the longest silence inside the answer.
-        answer_octets: of the answer's body.
-    """
-
-    needs_body: int
-    refusal: tuple[int, str, str] | None
-    reply: tuple[bytes, bytes] | None
-    blocked: bool
-    edit: Any
-    reader: Any
-    asked_model: str
-    observed: Any
-    upstream: Any
-    target: bytes
-    answer_headers: bytes
-    first_byte_ms: int
-    total_ms: int
-    first_byte_us: int
-    gap_us: int
-    answer_octets: int
-
-
 class Gate(Protocol):
     """Who decides where requests go and is told how they ended."""
 
     def local(self, head: Head) -> tuple[int, bytes, bytes] | None:
         """(status, content type, body) of a path of our own; None for all others."""
 
-    def route(self, head: Head, body: bytes | None) -> Any:
+    def route(self, head: Head, body: bytes | None) -> Ticket:
         """The ticket of a request; ``body`` is given when the first ticket asked for it."""
 
-    def again(self, ticket: Any, head: Head, outcome: str, *, replayable: bool) -> bool:
+    def again(self, ticket: Ticket, head: Head, outcome: str, *, replayable: bool) -> bool:
         """Whether to make another attempt after one that gave no answer, by what the ticket says from now on."""
 
-    def instead(self, ticket: Any, head: Head, outcome: str) -> bool:
+    def instead(self, ticket: Ticket, head: Head, outcome: str) -> bool:
         """Whether another arm is to answer in the place of the assigned one, by what the ticket says from now on."""
 
-    def finished(self, ticket: Any, status: int, outcome: str, latency_us: int) -> None:
+    def finished(self, ticket: Ticket, status: int, outcome: str, latency_us: int) -> None:
         """The request has ended: ok, client_abort, or one of the arm's faults."""
 
-    def noted(self, ticket: Any, metric: str, value: float) -> None:
+    def noted(self, ticket: Ticket, metric: str, value: float) -> None:
         """Something was measured about a request, perhaps after its end."""
 
-    def reported(self, ticket: Any, value: bytes) -> None:
+    def reported(self, ticket: Ticket, value: bytes) -> None:
         """The value of an answer's Pointsman-Outcome field."""
 
 

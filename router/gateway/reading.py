@@ -141,7 +141,9 @@ class RequestReader:
         if self._fed > limits.head and request.octets(self._target) > limits.head:
             raise _too_long(limits)
         first, self._first = self._first, b""
-        usual = first[: first.find(b"\n")].endswith(USUAL)  # as the parser says, which makes a text of two numbers
+        usual = first[: first.find(b"\n")].endswith(
+            USUAL
+        )  # as the parser says, which makes a text of two numbers
         version = "1.1" if usual else parser.get_http_version()
         complete(request, self._target, parser.get_method(), version, limits.target, limits.body)
         request.keep_alive = parser.should_keep_alive()

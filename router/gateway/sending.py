@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from router.gateway.fields import chunk, last_chunk, request_head
 from router.gateway.head import Head
 from router.gateway.observing import BINARY_LENGTH, Observer
+from router.gateway.receiver import Receiver
 from router.gateway.shape import Field
 from router.gateway.ticket import Ticket
 from router.gateway.upstream import NoRoomError
@@ -27,22 +28,18 @@ MS: Final = 1_000_000  # ns
 REPLAY_MOST: Final = 65_536  # octets of a request body kept for a repetition
 
 
-class Sending:
+class Sending(Receiver):
     """A request on its way to an upstream.
 
     Attributes:
-        now_ns: when the turn of the loop began that something of this exchange last came in; by the clock of
-            ``perf_counter_ns``, since the loop's own one has whole milliseconds.
         answered: the head of an answer has left.
         until_close: only the end of the connection ends the answer.
     """
 
     ticket: Ticket
-    ended: bool = False
     answered: bool = False
     until_close: bool = False
     request_complete: bool = False
-    request_sent: bool = False
     _deadline: int = 0  # ns; 0 for none, as the next
     _total_deadline: int = 0
     _connection: Connection | None = None
@@ -59,10 +56,10 @@ class Sending:
     _status: int = 0
 
     def __init__(self, client: Client, head: Head) -> None:
+        super().__init__(head, client.now_ns)
         client.plane.open_requests += 1
         self.client: Client = client
-        self.head: Head = head
-        self.now_ns = self._begun_ns = self._moved_ns = client.now_ns
+        self._begun_ns = self._moved_ns = client.now_ns
         self._held: list[bytes] = []
         self._send: list[bytes] = []
         self._out: list[bytes] = []
@@ -81,10 +78,6 @@ class Sending:
 
     def fail(self, outcome: str) -> None:
         """This attempt gave no answer."""
-        raise NotImplementedError
-
-    def flush(self) -> None:
-        """Write what this turn has gathered."""
         raise NotImplementedError
 
     def start(self) -> None:
@@ -232,7 +225,7 @@ class Sending:
     def _connected(self, connection: Connection) -> None:
         """Send the head, and what is here of the body."""
         self._connection = connection
-        connection.begin(self)  # type: ignore[arg-type]  # an Exchange is made of its two halves
+        connection.begin(self)
         head, ticket, held = self.head, self.ticket, self._held
         chunked = head.chunked
         if ticket.edit is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from collections.abc import Iterable
 from random import getrandbits
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from router.gateway.comparing import same
 from router.gateway.counters import Row
 from router.gateway.fields import request_head
 from router.gateway.observing import BINARY_LENGTH, Observer
+from router.gateway.receiver import Receiver
 from router.gateway.upstream import NoRoomError
 from router.protocols import ROWS as PROTOCOLS
 from router.serving import Shadow
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from router.gateway.connection import Connection
     from router.gateway.exchange import Exchange
     from router.gateway.head import Head
-    from router.gateway.shape import Shape
+    from router.gateway.shape import Field, Shape
 
 METHODS = ("GET", "POST")  # whose requests warm an arm
 MOST = 64  # copies of one route that are under way in a worker
@@ -137,23 +139,18 @@ def every(arm: str) -> Shadow:
     return Shadow(arm, PPM, METHODS)
 
 
-class Copy:
-    """One copy on its way; a connection sees in it an exchange without a client.
+class Copy(Receiver):
+    """One copy on its way.
 
     Attributes:
         document: the answer, where it is JSON short enough to read.
     """
 
-    __slots__ = ("_begun_ns", "_body", "_connection", "_job", "_observer", "_peer", "_shadowing", "_status", "_timer", "client",
-                 "document", "ended", "gate", "head", "loop", "now_ns", "request_sent", "ticket")  # fmt: skip
-
     def __init__(self, shadowing: Shadowing, exchange: Exchange, body: bytes) -> None:
+        super().__init__(exchange.head, 0)
         self.ticket = exchange.ticket
         self.gate = exchange.client.gate
         self.loop = exchange.client.loop
-        self.head = exchange.head
-        self.client = self  # whose reading the upstream may pause: nobody's
-        self.request_sent = self.ended = False
         self.document: object = None
         self._shadowing = shadowing
         self._body = body
@@ -163,7 +160,7 @@ class Copy:
         self._job: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._status = 0
-        self._begun_ns = self.now_ns = 0
+        self._begun_ns = 0
 
     def start(self) -> None:
         """Send it, unless too many are under way."""
@@ -193,7 +190,7 @@ class Copy:
 
     def _connected(self, connection: Connection) -> None:
         self._connection = connection
-        connection.begin(self)  # type: ignore[arg-type]  # as much of an exchange as a connection asks for
+        connection.begin(self)
         connection.transport.write(self._shadowing.octets(self.head, self._body, self._peer))
         self._body = b""
         self.request_sent = True
@@ -221,7 +218,7 @@ class Copy:
         if self._observer is not None:
             self._observer.feed(data)
 
-    def answer_complete(self, trailers: object) -> None:
+    def answer_complete(self, trailers: Iterable[Field]) -> None:
         """The answer is whole."""
         if self._observer is not None:
             self._observer.end()
@@ -239,10 +236,11 @@ class Copy:
     def flush(self) -> None:
         """Nothing is gathered."""
 
-    def pause(self) -> None:
+    def pause_request(self) -> None:
         """The server reads slower: it is given the whole copy at once all the same."""
 
-    resume = pause
+    def resume_request(self) -> None:
+        """It has caught up."""
 
     def _end(self, outcome: str) -> None:
         if self.ended:

@@ -20,6 +20,16 @@ class Ticket:
     """A request's way. What stands here as of the class is not written for each request.
 
     Attributes:
+        needs_body: octets of body the gate wants to see before it decides; 0 when it has decided.
+        refusal: (status, code, message) to answer instead of passing on.
+        blocked: nobody is asked, the attempt has failed already.
+        upstream: the pool to send to; ``target`` the request target to send.
+        edit: what the arm sets on the request; None for nothing.
+        reader: what is to be read in the answer; ``observed`` what was read in it.
+        answer_headers: ready lines for the answer, each with its line end.
+        first_byte_us: from the request's head to the answer's head; measured by the HTTP side, as the next two.
+        gap_us: the longest silence inside the answer.
+        answer_octets: of the answer's body.
         arm: the assigned one; what goes wrong counts against it, whoever answered.
         head: of the request, where an access log is kept; ``span`` likewise where spans are.
         served: the one that is asked now.

@@ -16,6 +16,7 @@ from router.errors import Problem, SpecError
 from router.gateway.head import Head
 from router.gateway.ports import Gate
 from router.gateway.shape import REQUEST_SHAPES
+from router.gateway.ticket import Ticket
 
 PARENT = b"traceparent"
 OTLP = "otlp"
@@ -40,10 +41,11 @@ class Tracing:
         self.noted = gate.noted
         self.reported = gate.reported
 
-    def route(self, head: Head, body: bytes | None) -> Any:
+    def route(self, head: Head, body: bytes | None) -> Ticket:
         """Where a request goes; its span begins."""
         ticket = self._gate.route(head, body)
-        if ticket.needs_body or ticket.refusal is not None or ticket.reply is not None:
+        route, arm, reason = ticket.route, ticket.arm, ticket.reason
+        if route is None or arm is None or reason is None or ticket.reply is not None:
             return ticket
         names = ("traceparent", "tracestate")
         carrier = {
@@ -53,15 +55,15 @@ class Tracing:
         }
         context = self._propagator.extract(carrier)
         method = head.method.decode("latin-1")
-        span = self._tracer.start_span(f"{method} {ticket.route.flag.route}", context, self._kind)
+        span = self._tracer.start_span(f"{method} {route.flag.route}", context, self._kind)
         span.set_attributes(
             {
                 "http.request.method": method,
                 "url.path": head.path.decode("latin-1"),
-                "pointsman.route": ticket.route.flag.route,
-                "pointsman.revision": ticket.route.flag.revision,
-                "pointsman.arm": ticket.arm.name,
-                "pointsman.reason": ticket.reason.value,
+                "pointsman.route": route.flag.route,
+                "pointsman.revision": route.flag.revision,
+                "pointsman.arm": arm.name,
+                "pointsman.reason": reason.value,
             }
         )
         ticket.span = span

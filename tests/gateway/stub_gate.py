@@ -6,25 +6,8 @@ from typing import Any
 
 from router.gateway.head import Head
 from router.gateway.ports import Counts
+from router.gateway.ticket import Ticket
 from router.gateway.upstream import Upstream
-
-
-class StubTicket:
-    """A ticket that names one upstream."""
-
-    def __init__(self, upstream: Upstream, target: bytes, first_byte_ms: int, total_ms: int) -> None:
-        self.needs_body = 0
-        self.refusal: tuple[int, str, str] | None = None
-        self.reply: tuple[bytes, bytes] | None = None
-        self.blocked = False
-        self.edit = self.reader = self.observed = None
-        self.asked_model = ""
-        self.upstream = upstream
-        self.target = target
-        self.answer_headers = b""
-        self.first_byte_ms = first_byte_ms
-        self.total_ms = total_ms
-        self.first_byte_us = self.gap_us = self.answer_octets = 0
 
 
 class StubGate:
@@ -40,7 +23,7 @@ class StubGate:
     ) -> None:
         self.total_ms = total_ms
         self.own = local
-        self.tickets: list[StubTicket] = []
+        self.tickets: list[Ticket] = []
         self.upstream = Upstream(url, Counts())
         self.first_byte_ms = first_byte_ms
         self.needs_body = needs_body
@@ -56,7 +39,9 @@ class StubGate:
         return self.own
 
     def route(self, head: Head, body: bytes | None) -> Any:
-        ticket = StubTicket(self.upstream, head.target, self.first_byte_ms, self.total_ms)
+        ticket = Ticket()
+        ticket.upstream, ticket.target = self.upstream, head.target
+        ticket.first_byte_ms, ticket.total_ms = self.first_byte_ms, self.total_ms
         self.tickets.append(ticket)
         if self.needs_body and body is None:
             ticket.needs_body = self.needs_body

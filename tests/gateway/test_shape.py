@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from router.flag import Arm
 from router.gateway.fields import answer_fields, request_head
-from router.gateway.shape import ANEW, HOP_BY_HOP, ONCE, NAMES_OCTETS, SHAPES_MOST, Shape, Shapes, goes_on
+from router.gateway.shape import ANEW, HOP_BY_HOP, NAMES_OCTETS, ONCE, SHAPES_MOST, Shape, Shapes, goes_on
 from tests.gateway.flags import Bench, flag, head
 
 NAMES = st.sampled_from(
