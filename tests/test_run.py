@@ -80,6 +80,7 @@ def test_a_larger_list_holds_the_smaller_ones_and_a_changed_one_nothing(launcher
         ((), "-m router"),
         (("slow", "-x"), "-m pytest -m slow"),
         (("bench", "fold"), "run.py fold"),
+        (("compile", "folder"), "compile.py folder"),
     ],
 )
 def test_it_becomes_the_command_without_installing_again(

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -37,6 +38,15 @@ def check_python() -> Check:
     """The interpreter."""
     return Check(
         "python", sys.version_info >= OLDEST_PYTHON, f"{platform.python_version()} at {sys.executable}"
+    )
+
+
+def check_compiled() -> Check:
+    """Whether requests pass through compiled modules."""
+    found = find_spec("router.gateway.client")
+    compiled = found is not None and not str(found.origin).endswith(".py")
+    return Check(
+        "gateway", None, "compiled" if compiled else "plain Python: deploy/README.md says how to compile it"
     )
 
 
@@ -99,6 +109,7 @@ def doctor(address: str | None, as_json: bool) -> int:
     redis = check_redis(settings)
     checks = [
         check_python(),
+        check_compiled(),
         redis,
         *check_ports(settings),
         check_data_dir(settings),
