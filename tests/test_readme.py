@@ -26,7 +26,7 @@ EVERY_PAGE = sorted(
 )
 FOLDERS = ("router/api", "router/controller", "router/gateway", "router/store", "stats")
 WRITTEN_LATER = {"override.json"}  # by who runs it
-OF_THE_LAUNCHER = {"test", "slow", "bench", "simulate", "clients"}
+OF_THE_LAUNCHER = {"test", "slow", "bench", "simulate", "clients", "compile"}
 
 
 def blocks(page: str) -> list[list[str]]:
