@@ -13,14 +13,17 @@ from router.assignment import DEEPEST, given
 from router.forcing import Forcing
 from router.gateway.attributes import AskedHead
 from router.gateway.counters import Row
-from router.gateway.identify import HeadLike, NeedsBody, cookie_reader, may_hold
+from router.gateway.head import Head
+from router.gateway.identify import NeedsBody, cookie_reader, may_hold
+from router.gateway.shape import REQUEST_SHAPES
 from router.rules import Values
 
 if TYPE_CHECKING:
     from router.gateway.snapshot import CompiledRoute
 
 FORCE_FIELD = b"pointsman-force"
-read_force_cookie = cookie_reader(b"pm_force")
+FORCE_COOKIE = b"pm_force="
+read_force_cookie = cookie_reader(FORCE_COOKIE[:-1])
 
 
 class RequestFacts:
@@ -105,15 +108,37 @@ class ForcedArms:
         self._taken = row.tally("pointsman_forced_requests", result="taken")
         self._refused = row.tally("pointsman_forced_requests", result="refused")
 
-    def arm(self, route: CompiledRoute, head: HeadLike) -> str | None:
-        """The arm of this route that a trusted caller forces."""
+    def arm(self, route: CompiledRoute, head: Head, *, again: bool = False) -> str | None:
+        """The arm of this route that a trusted caller forces; what asks for one goes no further.
+
+        Args:
+            route: of the request.
+            head: of the request; a cookie that asks is taken out of it.
+            again: the request was asked about before its body was there, and is counted.
+        """
         lower = head.lower
-        text = lower.get(FORCE_FIELD) or (read_force_cookie(head, 0) if b"cookie" in lower else None)
-        if text is None:
+        if b"cookie" in lower and FORCE_COOKIE in b"\n".join(head.values):
+            _take_out(head)
+        asked = [text for text in (lower.get(FORCE_FIELD), head.force) if text]
+        if not asked:
             return None
-        arm = self._forcing.read(text.decode("latin-1"), route.flag.route, self._clock())
-        if arm is None or arm not in route.arms:
-            self._refused.n += 1
-            return None
-        self._taken.n += 1
-        return arm
+        now, arm = self._clock(), None
+        for text in asked:
+            arm = arm or self._forcing.read(text.decode("latin-1"), route.flag.route, now)
+        taken = arm is not None and arm in route.arms
+        (self._taken if taken else self._refused).n += not again
+        return arm if taken else None
+
+
+def _take_out(head: Head) -> None:
+    """The cookies without the one that asks for an arm: a model server could use it as well."""
+    head.force = read_force_cookie(head, 0) or b""
+    kept = []
+    for key, name, value in head.shape.fields(head.values):
+        if key == b"cookie" and FORCE_COOKIE in value:
+            pairs = [pair.strip() for pair in value.split(b";")]
+            value = b"; ".join(pair for pair in pairs if pair and not pair.startswith(FORCE_COOKIE))
+            if not value:
+                continue
+        kept.append((key, name, value))
+    head.shape, head.values = REQUEST_SHAPES.split(kept)

@@ -47,6 +47,7 @@ class Head:
         lower: the first value of each field by lower-cased name.
         length: the announced length; None when none is.
         has_body: whether octets follow the head.
+        force: what its cookies asked an arm by; taken out of them, since it is meant for nobody else.
     """
 
     method: bytes = b""
@@ -63,6 +64,7 @@ class Head:
     chunked: bool = False
     has_body: bool = False
     expects: bool = False
+    force: bytes = b""
 
     def octets(self, target: bytes) -> int:
         """About how long the head was."""
