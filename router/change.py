@@ -16,7 +16,7 @@ class Change:
 
     Attributes:
         kind, name: of the document: segment, layer, holdout, route or experiment.
-        action: create, change, start, restart or nothing.
+        action: create, change, start, restart, roll or nothing.
         lines: what changes, in words.
         flag: the flag to write; None leaves it.
         run: the run state to write; None leaves it.

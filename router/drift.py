@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from router.flag import Flag
+from router.flag import Arm, Flag
 from router.route import Route, flag_of
 
 # What a route's file says of its flag; the rest of a flag is the product's own.
@@ -26,6 +26,12 @@ WRITTEN = (
 NAMED = frozenset({"arms", "attributes", "units"})
 # What no file says, and what it is where nobody has touched it.
 SWITCHES: Mapping[str, Any] = {"kill": False, "killed": ()}
+
+
+def rebuilt(old: Arm, new: Arm) -> bool:
+    """Whether an arm differs in nothing that it is but in what its answers are declared to say: a build of the same."""
+    same = all(getattr(old, name) == getattr(new, name) for name in ("upstream", "set", "value"))
+    return same and old.declares != new.declares
 
 
 def as_applied(text: str | None, now: int) -> Flag | None:

@@ -6,8 +6,8 @@ writer and a sequence number contiguous per (writer, run, partition), so that lo
 An exposure is recorded when the unit is assigned, the built-in outcomes when the request has ended; when both fall
 into one flush they are one row. An outcome's event time is the row's time plus its latency.
 
-Columns go by name. Those that few runs need (a covariate, a segment, the probability of a sampled label) are written
-only where some row has one; an entry with any of them has the second format, all others the first.
+Columns go by name. Those that few runs need (a covariate, a segment, the probability of a sampled label), and which models
+said that they answered, are written only where there are some; an entry with any has the second format, all others the first.
 """
 
 from __future__ import annotations
@@ -144,6 +144,21 @@ class OutcomeRows:
         return len(self.unit)
 
 
+# Times and counts beyond 2^53 are no times and counts, and would overflow where they are added.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Writer = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class Sighting(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Answers of an arm came from a model of this name, to requests assigned from ``first`` to ``last``, ms."""
+
+    arm: _Name
+    name: _Name
+    first: _Count
+    last: _Count
+
+
 @dataclass(slots=True)
 class Entry:
     """One entry of the event log.
@@ -154,6 +169,7 @@ class Entry:
         dropped: rows of (control, treatments) lost since this writer's last entry that arrived.
         base: what the times of request rows count from, ms.
         names: metric names that outcome rows point into.
+        sightings: which models said that they answered.
     """
 
     writer: str
@@ -166,6 +182,7 @@ class Entry:
     requests: RequestRows = field(default_factory=RequestRows)
     outcomes: OutcomeRows = field(default_factory=OutcomeRows)
     names: tuple[str, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
 
 
 REQUEST_COLUMNS = (("ru", "unit"), ("rt", "time"), ("rw", "where"), ("rl", "latency"))
@@ -183,11 +200,6 @@ Rows = RequestRows | OutcomeRows
 Extras = tuple[tuple[str, str, int], ...]
 REQUEST_EXTRAS: Extras = (("rc", "covariate", NO_COVARIATE), ("rs", "segment", OTHER_SEGMENT))
 OUTCOME_EXTRAS: Extras = (("op", "probability", CERTAIN),)
-
-
-# Times and counts beyond 2^53 are no times and counts, and would overflow where they are added.
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-_Writer = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
 class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -212,6 +224,8 @@ def _octets(column: array[int]) -> bytes:
 def encode(entry: Entry) -> dict[str, bytes]:
     """The stream fields of an entry: ``h`` is its head, then one field per column; empty tables have no columns."""
     extras = _extras(entry.requests, REQUEST_EXTRAS) | _extras(entry.outcomes, OUTCOME_EXTRAS)
+    if entry.sightings:
+        extras["s"] = msgspec.msgpack.encode(entry.sightings)
     format_number = FORMAT_EXTENDED if extras else FORMAT
     head = _Head(format_number, *(getattr(entry, name) for name in _Head.__struct_fields__[1:]))
     fields = {"h": msgspec.msgpack.encode(head)}
@@ -234,6 +248,7 @@ def _extras(rows: RequestRows | OutcomeRows, extras: tuple[tuple[str, str, int],
 
 
 _head_decoder = msgspec.msgpack.Decoder(_Head)
+_sightings_decoder = msgspec.msgpack.Decoder(tuple[Sighting, ...])
 
 
 def decode(fields: Mapping[bytes, bytes]) -> Entry:
@@ -259,7 +274,16 @@ def decode(fields: Mapping[bytes, bytes]) -> Entry:
     if len(outcomes) and max(outcomes.metric) >= len(head.names):
         raise SpecError([Problem("entry.om", f"indices below {len(head.names)}", str(max(outcomes.metric)))])
     named = {name: getattr(head, name) for name in _Head.__struct_fields__[1:]}
-    return Entry(**named, requests=requests, outcomes=outcomes)
+    return Entry(**named, requests=requests, outcomes=outcomes, sightings=_sightings(fields.get(b"s")))
+
+
+def _sightings(octets: bytes | None) -> tuple[Sighting, ...]:
+    if octets is None:
+        return ()
+    try:
+        return _sightings_decoder.decode(octets)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise SpecError([Problem("entry.s", "names of models by arm", str(problem))]) from problem
 
 
 def _fill(rows: object, columns: tuple[tuple[str, str], ...], fields: Mapping[bytes, bytes]) -> None:

@@ -7,11 +7,10 @@ is not known is a problem too: a telemetry field of None is never taken for a go
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from router.flag import Arm
 from stats import evalues, grid, normal, proportions, rare, srm
 from stats.strata import gather
 
@@ -87,35 +86,6 @@ def check(
         "counts": dict(health.counts),
     }
     return Checked(document, tuple(problems), highest)
-
-
-def misidentified(control: Arm, treatment: Arm, seen: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-    """Arms that are not what they should be: the commonest cause is an update that was never really pushed.
-
-    Args:
-        control: as the flag has it.
-        treatment: as the flag has it.
-        seen: what the answers of each arm, by its name, named themselves in this epoch.
-    """
-    problems = []
-    for arm in (control, treatment):
-        names = sorted(seen.get(arm.name, ()))
-        others = [name for name in names if arm.declares and name != arm.declares]
-        if others:
-            problems.append(
-                f"{arm.name} is declared {arm.declares!r} and answers as {', '.join(map(repr, others))}"
-            )
-        elif len(names) > 1:
-            problems.append(
-                f"{arm.name} answers as {' and '.join(map(repr, names))}: it changed under the run"
-            )
-    same = set(seen.get(control.name, ())) & set(seen.get(treatment.name, ()))
-    # Arms that set values may be one model; others are two, or the update was never pushed.
-    if same and control.set is None and treatment.set is None and control.upstream != treatment.upstream:
-        problems.append(
-            f"{control.name} and {treatment.name} both answer as {min(same)!r}: was the update pushed?"
-        )
-    return tuple(problems)
 
 
 def _arrivals(

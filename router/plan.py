@@ -15,7 +15,7 @@ import msgspec
 from router.change import Change, Plan, file_text, key_of
 from router.conditions import strangers
 from router.document import Document
-from router.drift import as_applied, drift_lines, merged
+from router.drift import as_applied, drift_lines, merged, rebuilt
 from router.errors import Problem, SpecError
 from router.experiment import Experiment
 from router.files import Files
@@ -25,6 +25,7 @@ from router.plan_lines import discarded, route_differences, route_removals, star
 from router.plan_population import Population
 from router.prerequisites import prerequisites
 from router.ramp import step_at
+from router.roll import rolled_by_file
 from router.route import Route, flag_of
 from router.run import FINAL, compares, new_run, plain_values, prior_of, running_experiment
 
@@ -57,6 +58,7 @@ class Planner:
         self.problems: list[Problem] = []
         self.population = Population(files, runs, now)
         self._restart: set[str] = set()
+        self._rolls: dict[str, list[str]] = {}
 
     def plan(self, files: Files) -> Plan:
         """Plan what is shared first, then routes, then the experiments on them.
@@ -68,6 +70,7 @@ class Planner:
         for route, document in files.routes.values():
             plan.changes.append(self._route(route, document))
         plan.changes += self._segments_elsewhere(set(files.routes))
+        plan.changes += [self._rolled(name) for name in sorted(self._rolls.keys() - self._restart)]
         for experiment, document in files.experiments.values():
             change = self._experiment(experiment, document)
             if change is not None:
@@ -115,9 +118,8 @@ class Planner:
         for running in live.experiments:
             self._disturbs(live, flag, running.experiment, document, what)
         self.flags[live.route] = flag
-        key = key_of("route", live.route)
         return Change(
-            "route", live.route, "change", tuple(what), key, text, flag, moves=moved(live, flag),
+            "route", live.route, "change", tuple(what), key_of("route", live.route), text, flag, moves=moved(live, flag),
             removes=route_removals(live, flag), drift=drift,
         )  # fmt: skip
 
@@ -138,6 +140,8 @@ class Planner:
             if lane.arm not in present:
                 expected = f"arm {lane.arm!r}, which run {running.run} compares"
                 self._refuse(document, "arms", expected, "none", "roll the run back first")
+            elif rebuilt(live.arm(lane.arm), merged.arm(lane.arm)):
+                self._rolls.setdefault(name, []).append(lane.arm)
             elif merged.arm(lane.arm).identity != live.arm(lane.arm).identity:
                 self._restart.add(name)
         if live.default != merged.default:
@@ -150,6 +154,13 @@ class Planner:
             self._restart.add(name)
         if name in self._restart:
             what.append(f"new epoch for {name}: its evidence restarts")
+
+    def _rolled(self, name: str) -> Change:
+        """A live run of which the route's file declares another build: a new stratum of the same comparison."""
+        run, key = self.runs[self.latest[name]], key_of("experiment", name)
+        run, lines = rolled_by_file(run, self.flags[run["route"]], self._rolls[name], self.now)
+        self.runs[run["run"]] = run
+        return Change("experiment", name, "roll", lines, key, self.files.get(key, ""), run=run)
 
     def _refuse(self, document: Document | None, key: str, expected: str, found: str, hint: str = "") -> None:
         where = (

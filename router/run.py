@@ -74,7 +74,10 @@ def prior_of(run: Mapping[str, Any], runs: Iterable[Mapping[str, Any]]) -> dict[
     starts anew.
     """
     same = [
-        one for one in runs if one["experiment"] == run["experiment"] and one["compares"] == run["compares"]
+        one
+        for one in runs
+        if one["experiment"] == run["experiment"]
+        and run["compares"] in (one["compares"], *one.get("compared", ()))
     ]
     last = max(
         (one for one in same if one["epoch"] < run["epoch"]), key=lambda one: one["epoch"], default=None

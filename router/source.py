@@ -20,6 +20,7 @@ class TokenSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         keys: of the issuer, each as text or as the name of a secret; one that verifies a token is enough.
         algorithms: of its signatures.
+        jwks: where the issuer publishes its keys as a JWK set, in place of ``keys``; empty where it does not.
         field: of the request, lower case, ``Bearer`` before the token or not.
         issuer: empty when it is not asked.
         audience: empty when it is not asked.
@@ -30,6 +31,7 @@ class TokenSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     field: str = "authorization"
     issuer: str = ""
     audience: str = ""
+    jwks: str = ""
 
 
 class UnitSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -39,6 +39,13 @@ TABLE: tuple[Row, ...] = (
     Row("gateway", "pointsman_assignments", "counter", "Assignments, by why.", ("route", "reason")),
     Row(
         "gateway",
+        "pointsman_refused_tokens",
+        "counter",
+        "Tokens that hold a unit and are not believed, by why: malformed, algorithm, no_keys, unknown_key, signature, claims, audience, issuer, time.",
+        ("route", "reason"),
+    ),
+    Row(
+        "gateway",
         "pointsman_forced_requests",
         "counter",
         "Requests that asked for an arm: taken, or refused because nobody who may had signed it.",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Blueprint, Response, jsonify, request
+from pydantic import Field
 
 from router.api import words
 from router.api.apply import audit_entry
@@ -18,7 +19,7 @@ from router.decision import act
 from router.document import dump
 from router.errors import Problem, SpecError, StaleRevision, UnknownName
 from router.flag import Flag
-from router.roll import roll
+from router.roll import check_named, roll
 from router.store.flags import Change
 
 ACTIONS = ("promote", "rollback", "pause", "resume")
@@ -37,9 +38,10 @@ class ActBody(Body):
 
 
 class RollBody(ActBody):
-    """And of which arm another build is declared."""
+    """And of which arm another build is declared, by what name its answers say it."""
 
     arm: str
+    declares: Annotated[str, Field(max_length=200, pattern=r"^[ -~]*$")] = ""
 
 
 @views.get("/v1/routes")
@@ -110,7 +112,7 @@ def audit() -> Response:
 def declare_roll(name: str) -> Response:
     """An arm is another build of itself from now on: a new stratum of the same run."""
     body = read_body(RollBody)
-    _said(body)
+    _said(ActBody(actor=body.actor, reason=body.reason), arm=body.arm)
     return jsonify(_tried(lambda: _roll(plane(), name, body)))
 
 
@@ -134,8 +136,8 @@ def do(here: Plane, name: str, action: str, actor: str, reason: str) -> dict[str
     return _tried(lambda: _do(here, name, action, actor, reason))
 
 
-def _said(body: ActBody) -> None:
-    texts = body.model_dump()
+def _said(body: ActBody, **others: str) -> None:
+    texts = body.model_dump() | others
     empty = [Problem(field, "a text", "nothing") for field, text in texts.items() if not text.strip()]
     if empty:
         raise SpecError(empty)
@@ -152,7 +154,8 @@ def _tried(write: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 def _roll(here: Plane, name: str, body: RollBody) -> dict[str, Any]:
     run = run_of(here, name)
     flag = flag_of(here, run["route"])
-    new_run, sentence = roll(run, body.arm, here.now(), body.actor, body.reason)
+    new_run, sentence = roll(run, body.arm, here.now(), body.actor, body.reason, body.declares)
+    check_named(run, flag.arm(body.arm), body.declares)
     entry = audit_entry(here, body.actor, "roll", body.reason, run["route"], run, old=flag, new=flag)
     entry["sentence"] = sentence
     here.store.commit(Change(entry, run=new_run))

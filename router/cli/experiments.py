@@ -107,14 +107,17 @@ resume = _act("resume", "Go on after a pause, or after the deadline has held it.
 @click.command()
 @click.argument("experiment")
 @click.option("--arm", required=True, help="The arm that is another build of itself from now on.")
+@click.option(
+    "--declares", default="", metavar="NAME", help="What its answers say that they come from, from now on."
+)
 @click.option("--reason", required=True, help="Kept in the audit log.")
 @api_option
 @json_option
-def roll(experiment: str, arm: str, reason: str, address: str | None, as_json: bool) -> int:
+def roll(experiment: str, arm: str, declares: str, reason: str, address: str | None, as_json: bool) -> int:
     """Declare that an arm was retrained or rebuilt: a new stratum of the same run."""
     answer = api_of(address).post(
         f"/v1/experiments/{quote(experiment)}/roll",
-        {"actor": getpass.getuser(), "reason": reason, "arm": arm},
+        {"actor": getpass.getuser(), "reason": reason, "arm": arm, "declares": declares},
     )
     show(answer, answer["sentence"], as_json)
     return YES

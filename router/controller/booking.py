@@ -37,9 +37,13 @@ class Booking:
         """Whether units of one epoch lie in different strata."""
         return bool(self._rolls or self._segments)
 
+    def rolls_before(self, time: int) -> int:
+        """How many rolls were declared up to a time, ms."""
+        return sum(roll <= time for roll in self._rolls)
+
     def stratum_of(self, record: Record) -> str:
         """The stratum of a unit's entry; empty for the epoch's own."""
-        rolls = sum(time <= record.entry for time in self._rolls)
+        rolls = self.rolls_before(record.entry)
         if not rolls and not self._segments:
             return ""
         name = f"{self._epoch}.{rolls}" if rolls else self._epoch

@@ -26,6 +26,7 @@ from router.events import (
     RequestRows,
     decode,
 )
+from router.identity import Seen
 from router.record import Record, Report
 from router.store.ledger import Batch, Ledger
 
@@ -43,6 +44,7 @@ class FoldState(msgspec.Struct):
     reports: dict[str, list[int]] = msgspec.field(
         default_factory=dict
     )  # metric -> count, first, last arrival
+    seen: Seen = msgspec.field(default_factory=Seen)
 
 
 _state_encoder = msgspec.msgpack.Encoder()
@@ -152,6 +154,9 @@ class Fold:
         for arm in (0, 1):
             if sent[arm]:
                 self._count(f"sent|{arm}", sent[arm])
+        for one in entry.sightings:
+            for time in (one.first, one.last):
+                self.state.seen.answered(one.arm, one.name, self._booking.rolls_before(time))
         self._outcomes(entry, arrival)
 
     def _outcomes(self, entry: Entry, arrival: int) -> None:

@@ -27,7 +27,7 @@ from router.controller.look import health_of, look
 from router.controller.schedules import due
 from router.errors import Fenced, PointsmanError, SpecError, StaleRevision, StoreUnavailable
 from router.flag import Flag
-from router.health import misidentified
+from router.identity import misidentified
 from router.lifecycle import FINAL
 from router.local.parent import die_with_parent
 from router.settings import Settings
@@ -169,7 +169,7 @@ class Controller:
 
     def _look(self, run: dict[str, Any], flag: Flag, fold: Fold, token: int, now: int) -> None:
         health = health_of(fold, now, self.settings.lag_limit_ms, self.settings.writer_silence_ms)
-        health = replace(health, misidentified=self._misidentified(run, flag, now))
+        health = replace(health, misidentified=_misidentified(run, flag, fold))
         decision, change = look(run, flag, fold, health, now, ready=self._ready(run, flag, now))
         try:
             self.store.commit(type(change)(change.audit, change.flag, change.run, change.files, token=token))
@@ -186,18 +186,6 @@ class Controller:
         beats = [beat for beat in self.store.heartbeats(now) if beat.get("role") == "gateway"]
         name = f"{run['route']}/{run['treatment']}"
         return bool(beats) and all(beat.get("ready", {}).get(name) for beat in beats)
-
-    def _misidentified(self, run: dict[str, Any], flag: Flag, now: int) -> tuple[str, ...]:
-        """What the gateways have seen the arms call themselves, weighed."""
-        seen: dict[str, set[str]] = {}
-        for beat in self.store.heartbeats(now):
-            for name, found in beat.get("identities", {}).items():
-                route, _, arm = name.partition("/")
-                if route == run["route"]:
-                    seen.setdefault(arm, set()).update(found)
-        arms = {arm.name: arm for arm in flag.arms}
-        control, treatment = arms.get(run["control"]), arms.get(run["treatment"])
-        return misidentified(control, treatment, seen) if control and treatment else ()
 
     def _archive(self, run: str, fold: Fold) -> bool:
         """Archive and trim what is folded, up to a bound; returns whether all of it is done or nothing can be done."""
@@ -224,6 +212,13 @@ class Controller:
             self.store.heartbeat(
                 self.owner, {"role": "controller", "writer": self.owner, "time": now, "token": self.token}
             )
+
+
+def _misidentified(run: dict[str, Any], flag: Flag, fold: Fold) -> tuple[str, ...]:
+    """What the arms' answers called themselves, weighed."""
+    arms = {arm.name: arm for arm in flag.arms}
+    control, treatment = arms.get(run["control"]), arms.get(run["treatment"])
+    return misidentified(run, control, treatment, fold.state.seen) if control and treatment else ()
 
 
 def serve(settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from router.address import Address
 from router.assignment import Reason
@@ -12,7 +12,6 @@ from router.gateway.counters import Row, Tally
 from router.gateway.setting import edit_of
 from router.telemetry import ROWS
 
-IDENTITIES_MOST: Final = 4  # two are too many already
 STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 # How a request may end without a good answer of its arm; each is an error of the arm.
 FAULTS = ("connect_failed", "timeout", "truncated", "bad_answer", "stream_error", "circuit_open", "no_room",
@@ -24,25 +23,12 @@ EDGES = (*(f"{bound:g}" for bound in BOUNDS_S), "+Inf")
 class Standing:
     """What is known of an arm from its requests; outlives the flag's revisions."""
 
-    __slots__ = ("breaker", "budget", "cold", "epoch", "identities")
+    __slots__ = ("breaker", "budget", "cold")
 
     def __init__(self, warm: int = 0) -> None:
         self.cold = warm  # copies of requests it has still to answer before its first unit
         self.breaker = Breaker()
         self.budget = Budget()
-        self.epoch = 0
-        self.identities: set[str] = set()  # as its answers named themselves in this epoch
-
-    def begin(self, epoch: int) -> None:
-        """A flag of this epoch routes from now on."""
-        if epoch != self.epoch:
-            self.epoch = epoch
-            self.identities = set()
-
-    def named(self, identity: str) -> None:
-        """An answer said which model it comes from."""
-        if len(self.identities) < IDENTITIES_MOST:
-            self.identities.add(identity)
 
 
 class ArmTallies:

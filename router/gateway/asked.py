@@ -14,13 +14,15 @@ from router.forcing import Forcing
 from router.gateway.counters import Row
 from router.gateway.head import Head
 from router.gateway.identify import NeedsBody, cookie_reader, may_hold
+from router.gateway.shape import REQUEST_SHAPES
 from router.rules import Values
 
 if TYPE_CHECKING:
     from router.gateway.snapshot import CompiledRoute
 
 FORCE_FIELD = b"pointsman-force"
-read_force_cookie = cookie_reader(b"pm_force")
+FORCE_COOKIE = b"pm_force="
+read_force_cookie = cookie_reader(FORCE_COOKIE[:-1])
 
 
 class RequestFacts:
@@ -105,15 +107,37 @@ class ForcedArms:
         self._taken = row.tally("pointsman_forced_requests", result="taken")
         self._refused = row.tally("pointsman_forced_requests", result="refused")
 
-    def arm(self, route: CompiledRoute, head: Head) -> str | None:
-        """The arm of this route that a trusted caller forces."""
-        at = head.shape.at
-        text = head.field(FORCE_FIELD) or (read_force_cookie(head, 0) if b"cookie" in at else None)
-        if text is None:
+    def arm(self, route: CompiledRoute, head: Head, *, again: bool = False) -> str | None:
+        """The arm of this route that a trusted caller forces; what asks for one goes no further.
+
+        Args:
+            route: of the request.
+            head: of the request; a cookie that asks is taken out of it.
+            again: the request was asked about before its body was there, and is counted.
+        """
+        if b"cookie" in head.shape.at and FORCE_COOKIE in b"\n".join(head.values):
+            _take_out(head)
+        field = head.field(FORCE_FIELD)
+        if not field and not head.force:
             return None
-        arm = self._forcing.read(text.decode("latin-1"), route.flag.route, self._clock())
-        if arm is None or arm not in route.arms:
-            self._refused.n += 1
-            return None
-        self._taken.n += 1
-        return arm
+        now, arm = self._clock(), None
+        for text in (field, head.force):
+            if text and arm is None:
+                arm = self._forcing.read(text.decode("latin-1"), route.flag.route, now)
+        taken = arm is not None and arm in route.arms
+        (self._taken if taken else self._refused).n += not again
+        return arm if taken else None
+
+
+def _take_out(head: Head) -> None:
+    """The cookies without the one that asks for an arm: a model server could use it as well."""
+    head.force = read_force_cookie(head, 0) or b""
+    kept = []
+    for key, name, value in head.shape.fields(head.values):
+        if key == b"cookie" and FORCE_COOKIE in value:
+            pairs = [pair.strip() for pair in value.split(b";")]
+            value = b"; ".join(pair for pair in pairs if pair and not pair.startswith(FORCE_COOKIE))
+            if not value:
+                continue
+        kept.append((key, name, value))
+    head.shape, head.values = REQUEST_SHAPES.split(kept)

@@ -35,6 +35,10 @@ class Breaker:
         self._until = now + OPEN_S[0]
         return True
 
+    def rests(self, now: float) -> bool:
+        """Whether nothing may be sent yet; asking changes nothing."""
+        return now < self._until
+
     def failed(self, now: float) -> None:
         """There was no answer."""
         self.failures += 1

@@ -101,9 +101,15 @@ def _flags(settings: Settings) -> Iterator[Problem]:
     compiler = Compiler(
         lambda url, limits=None: upstream_of(url, Counts(), limits), counters.row(counters.reserve()), 1, 1
     )
+    compiled = []
     for flag in flags:
         try:
-            compiler.compile(flag)
+            compiled.append(compiler.compile(flag))  # what it asks of others is looked at below
         except SpecError as problem:
             for one in problem.problems:
                 yield Problem(f"{flag.route}.{one.path}", one.expected, one.found, one.hint)
+    for published in compiler.keysets.all():
+        try:
+            published.read()
+        except SpecError as problem:
+            yield from problem.problems

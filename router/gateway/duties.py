@@ -46,9 +46,10 @@ from router.store.watch import FlagWatch
 HEARTBEAT_S = 1.0
 BEAT_APART_S = 0.1  # a burst of changes is told in one heartbeat
 LAST_CALLS_S = 2.5  # for the last calls to Redis, each of which is bounded itself
+KEYS_AT_START_S = 3.0  # to read issuers' keys before the first request
 RETRY_S = (0.1, 1.0)
 HTTP_COUNTS = ("requests", "dials", "reused", "retries", "shed", "surplus_octets")
-LOOK_S = 0.5  # between two looks at the override file
+LOOK_S = 0.5  # between two looks at the override file, and at what issuers' keys are due
 
 
 def clock() -> int:
@@ -149,14 +150,18 @@ class Duties:
             self._flush_forever(),
             self._beat_forever(),
             self._look_forever(),
+            self._read_keys_forever(),
         ]
         self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         for task in self._tasks:
             task.add_done_callback(self._ended)
 
     async def asked(self) -> None:
-        """Wait until Redis was asked once, whatever it answered: before that no request should come in."""
+        """Wait until Redis was asked once, and issuers for their keys: before that no request should come in."""
         await _wait(self.flags.asked, 2 * self._settings.store_timeout_ms / 1000)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KEYS_AT_START_S):
+                await self._compiler.keysets.refresh()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A task that ends by an error of ours would leave the gate deaf: say so and let the master replace us."""
@@ -205,12 +210,19 @@ class Duties:
             self.flags.look_at_file()
             await _wait(self._stopping, LOOK_S)
 
+    async def _read_keys_forever(self) -> None:
+        """What issuers publish to verify their tokens by."""
+        keysets = self._compiler.keysets
+        while not self._stopping.is_set():
+            await keysets.refresh()
+            await _wait(keysets.came, LOOK_S)
+
     def _document(self) -> dict[str, Any]:
         """What the heartbeat says."""
         host, pid = os.uname().nodename, os.getpid()
         who = {"writer": self.writer, "role": "gateway", "host": host, "pid": pid, "time": clock()}
-        arms = {"ready": self._ready_arms(), "identities": self.flags.identities()}
-        return self.flags.summary() | who | {"change": self._watch.position} | arms
+        told = {"change": self._watch.position, "ready": self._ready_arms()}
+        return self.flags.summary() | who | told
 
     def _ready_arms(self) -> dict[str, bool]:
         """Arms that are compared: nothing else waits for them."""

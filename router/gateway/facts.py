@@ -59,8 +59,6 @@ def timed(tallies: ArmTallies, latency_us: int, first_byte_us: int) -> None:
 
 def observed(arm: ArmRoute, answer: Observer) -> None:
     """Count what an answer said of itself."""
-    if answer.identity is not None:
-        arm.standing.named(answer.identity)
     for tally, tokens in zip(arm.tallies.tokens, (answer.tokens_in, answer.tokens_out), strict=True):
         if tokens is not None:
             tally.n += tokens

@@ -44,6 +44,7 @@ class Head:
         shape: the names of its fields, with their ``values``.
         length: the announced length; None when none is.
         has_body: whether octets follow the head.
+        force: what its cookies asked an arm by; taken out of them, since it is meant for nobody else.
     """
 
     method: bytes = b""
@@ -57,6 +58,7 @@ class Head:
     chunked: bool = False
     has_body: bool = False
     expects: bool = False
+    force: bytes = b""
 
     def __init__(self, shape: Shape = NO_FIELDS, values: tuple[bytes, ...] = ()) -> None:
         self.shape: Shape = shape

@@ -76,16 +76,6 @@ class HeldFlags:
         routes = self._gate.snapshot.routes if self._gate.snapshot else {}
         return [(name, arm) for name, route in routes.items() for arm in route.flag.arms if arm.upstream]
 
-    def identities(self) -> dict[str, list[str]]:
-        """What the answers of each arm named themselves, for arms that did."""
-        routes = self._gate.snapshot.routes if self._gate.snapshot else {}
-        return {
-            f"{name}/{arm.name}": sorted(arm.standing.identities)
-            for name, route in routes.items()
-            for arm in route.arms.values()
-            if arm.standing.identities
-        }
-
     def moved(self, flags: Mapping[str, Stored], gone: set[str], store_id: str) -> None:
         """Compile what is new and swap the snapshot."""
         compiled = self._compile({name: one.flag for name, one in flags.items()})

@@ -19,13 +19,15 @@ import msgspec
 
 from router.flag import UnitSource
 from router.gateway.head import Head
+from router.gateway.keysets import KeySets
 from router.gateway.pointer import parts_of, value_at
-from router.gateway.tokens import Verifier
+from router.gateway.tokens import Refused, Verifier
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Reader = Callable[[Head, int], bytes | None]
 JsonReader = Callable[[bytes], bytes | None]
+Place = Callable[[Any, int], bytes | None]
 
 
 class NeedsBody(Enum):
@@ -42,18 +44,27 @@ class Identifier:
 
     __slots__ = ("_readers", "cookie", "kind", "on_missing")
 
-    def __init__(self, source: UnitSource) -> None:
+    def __init__(
+        self,
+        source: UnitSource,
+        keysets: KeySets | None = None,
+        refused: Refused = lambda reason: None,
+    ) -> None:
         self.kind = source.kind
         self.on_missing = source.on_missing
         self.cookie = next((name for kind, name in source.places if kind == "cookie"), "")
-        verifier = None if source.jwt is None else Verifier(source.jwt)
-        self._readers = [_reader(kind, name, verifier) for kind, name in source.places]
+        verifier = None if source.jwt is None else Verifier(source.jwt, keysets=keysets, refused=refused)
+        kinds = [kind for kind, _ in source.places]
+        self._readers = [
+            _reader(kind, name, verifier, again="json" not in kinds[:at])
+            for at, (kind, name) in enumerate(source.places)
+        ]
 
     def find(self, head: Head, body: bytes | None, request: int, limit: int) -> bytes | NeedsBody | None:
         """The unit; ``NEEDS_BODY`` when it may stand in a body that is not held yet; None when there is none."""
-        for read, from_body in self._readers:
+        for read, from_body, again in self._readers:
             if not from_body:
-                unit = read(head, request)
+                unit = (read if body is None else again)(head, request)
             elif body is None:
                 if may_hold(head, limit):
                     return NEEDS_BODY
@@ -73,16 +84,26 @@ def may_hold(head: Head, limit: int) -> bool:
     return head.chunked or 0 < (head.length or 0) <= limit
 
 
-def _reader(
-    kind: str, name: str, verifier: Verifier | None
-) -> tuple[Callable[[Any, int], bytes | None], bool]:
-    """One place as a function, and whether it reads the body."""
+def _reader(kind: str, name: str, verifier: Verifier | None, *, again: bool) -> tuple[Place, bool, Place]:
+    """One place as a function, whether it reads the body, and as a function once the body is there.
+
+    Args:
+        kind: of place.
+        name: what it names.
+        verifier: of tokens.
+        again: whether it has been read already when the body is there; then a refused token does not count again.
+    """
     if kind == "json":
-        read = json_reader(name)
-        return (lambda body, _: read(body)), True
+        of_body = json_reader(name)
+
+        def read(body: Any, _: int) -> bytes | None:
+            return of_body(body)
+
+        return read, True, read
     if verifier is not None and kind == "jwt":
-        return verifier.claim(name), False
-    return READERS[kind](name.encode()), False
+        return verifier.claim(name), False, verifier.claim(name, counted=not again)
+    of_head = READERS[kind](name.encode())
+    return of_head, False, of_head
 
 
 def _header(name: bytes) -> Reader:

@@ -2,7 +2,8 @@
 
 The one with the fewer requests under way of two drawn at random is asked, whoever does not answer is left out for a
 while, and names are resolved again and again: a server that is gone from the answer gets no new request and keeps those
-it has. When all that may be asked at a time are under way, further ones wait in a queue, in order, up to a deadline.
+it has. Of a name with addresses of both families the ones that the system prefers are asked; the others while those do not
+answer. When all that may be asked at a time are under way, further ones wait in a queue, in order, up to a deadline.
 
 Never here: a request that is sent twice. Only what never reached a server goes to the next one.
 
@@ -14,148 +15,59 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
-import socket
 from collections import deque
 from collections.abc import Sequence
 from random import sample
 from time import monotonic, perf_counter_ns
 
 from router.address import Address
-from router.gateway.breaker import Breaker
 from router.gateway.connection import Connection
+from router.gateway.endpoint import Endpoint
 from router.gateway.ports import Counts
+from router.gateway.resolving import RESOLVE_S, Resolve, is_literal, is_six, resolve
 from router.gateway.upstream import NoRoomError, Upstream
 from router.serving import PoolLimits
 
-RESOLVE_S = 5.0  # between two questions to the resolver, which knows how long its answers are good
-STATIC = frozenset(("localhost",))
 DIALS_MOST = 3  # servers that are tried for one connection
 
 
-def upstream_of(url: str, counts: Counts, limits: PoolLimits | None = None) -> Upstream | Pool:
+def upstream_of(
+    url: str, counts: Counts, limits: PoolLimits | None = None, *, resolving: Resolve = resolve
+) -> Upstream | Pool:
     """The upstream at an address: one server where the address is one, else a pool."""
     address = Address.parse(url)
-    if limits is None and (address.scheme == "unix" or _is_literal(address.host)):
+    if limits is None and (address.scheme == "unix" or is_literal(address.host)):
         return Upstream(url, counts)
-    return Pool(url, counts, limits or PoolLimits())
-
-
-def _is_literal(host: str) -> bool:
-    if host in STATIC:
-        return True
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a name, those of the family that the system prefers.
-
-    Raises:
-        OSError: there are none.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as problem:
-        raise OSError(f"{host} is no name") from problem
-    return list(dict.fromkeys(str(one[4][0]) for one in found if one[0] == found[0][0]))
-
-
-class PooledConnection(Connection):
-    """A connection whose end its server's endpoint is told."""
-
-    def connection_lost(self, problem: Exception | None) -> None:
-        """Closed."""
-        endpoint, waited = self.upstream, self.exchange is not None and not self.answered_until_close
-        super().connection_lost(problem)
-        if isinstance(endpoint, Endpoint):
-            endpoint.lost(self, failed=waited)
-
-
-class Endpoint(Upstream):
-    """One server of a pool.
-
-    Attributes:
-        busy: its connections with a request under way.
-        dialing: requests that will have one soon.
-        ready: whether its probe was answered, as far as is known.
-    """
-
-    protocol = PooledConnection
-
-    def __init__(self, pool: Pool, url: str, address: Address) -> None:
-        super().__init__(url, pool.counts)
-        self.server_name = address.host
-        self.address = address
-        self.busy: set[Connection] = set()
-        self.dialing = 0
-        self.ready = True
-        self._pool = pool
-        self._breaker = Breaker()
-
-    @property
-    def outstanding(self) -> int:
-        """Requests under way."""
-        return len(self.busy) + self.dialing
-
-    def healthy(self, now: float) -> bool:
-        """Whether it may be asked, by its probe and its last connections."""
-        return self.ready and (not self._breaker.failures or self._breaker.allows(now))
-
-    def take(self, now_ns: int) -> Connection | None:
-        """An idle connection, busy from now on."""
-        connection = super().take(now_ns)
-        if connection is not None:
-            self.busy.add(connection)
-        return connection
-
-    def give(self, connection: Connection, now_ns: int) -> None:
-        """An answer was whole."""
-        self.busy.discard(connection)
-        if self._breaker.failures:
-            self._breaker.answered()
-        super().give(connection, now_ns)
-        self._pool.freed()
-
-    def lost(self, connection: Connection, *, failed: bool) -> None:
-        """A connection has closed; ``failed`` when a request was still waiting for its answer."""
-        if failed:
-            self._breaker.failed(monotonic())
-        if connection in self.busy:
-            self.busy.discard(connection)
-            self._pool.freed()
-
-    async def dial(self, within_s: float) -> Connection:
-        """A new connection, busy from now on."""
-        try:
-            connection = await super().dial(within_s)
-        except (OSError, TimeoutError):
-            self._breaker.failed(monotonic())
-            raise
-        self.busy.add(connection)
-        return connection
+    return Pool(url, counts, limits or PoolLimits(), resolving=resolving)
 
 
 class Pool:
     """The servers of one arm, as one upstream."""
 
-    def __init__(self, url: str, counts: Counts, limits: PoolLimits) -> None:
+    def __init__(
+        self,
+        url: str,
+        counts: Counts,
+        limits: PoolLimits,
+        *,
+        resolving: Resolve = resolve,
+        every_s: float = RESOLVE_S,
+    ) -> None:
         self.url = url
         self.counts = counts
         self.closed = False
         self.endpoints: list[Endpoint] = []
         self._limits = limits
+        self._resolve = resolving
+        self._every_s = every_s
+        self._has_both = False  # families of addresses
         self._known: dict[tuple[str, str], Endpoint] = {}
         self._waiting: deque[asyncio.Future[Endpoint | None]] = deque()
         self._following: asyncio.Task[None] | None = None
         self._names = []
         for one in limits.endpoints or (url,):
             address = Address.parse(one)
-            if address.scheme == "unix" or _is_literal(address.host):
+            if address.scheme == "unix" or is_literal(address.host):
                 self._known[one, address.host] = Endpoint(self, one, address)
             else:
                 self._names.append(one)
@@ -187,7 +99,9 @@ class Pool:
         tried: list[Endpoint] = []
         while True:
             try:
-                return endpoint.take(perf_counter_ns()) or await endpoint.dial(within_s)
+                # Silence of one family must leave time for the other.
+                share_s = within_s / 2 if self._has_both and not tried else within_s
+                return endpoint.take(perf_counter_ns()) or await endpoint.dial(share_s)
             except OSError:
                 tried.append(endpoint)
                 following = self._next(tried) if len(tried) < DIALS_MOST else None
@@ -202,10 +116,14 @@ class Pool:
     def _next(self, tried: Sequence[Endpoint] = ()) -> Endpoint | None:
         """The server to ask next, but for those tried; None when there is no room at any."""
         limits = self._limits
-        endpoints = [one for one in self.endpoints if one not in tried] if tried else self.endpoints
+        endpoints: Sequence[Endpoint] = self.endpoints
+        if tried:
+            endpoints = [one for one in endpoints if one not in tried]
         if limits.requests and sum(one.outstanding for one in endpoints) >= limits.requests:
             return None
         now = monotonic()
+        if self._has_both:
+            endpoints = self._of_one_family(endpoints, tried, now)
         if len(endpoints) > 2:
             first, second = sample(endpoints, 2)
             drawn = [one for one in (first, second) if self._has_room(one) and one.healthy(now)]
@@ -218,6 +136,17 @@ class Pool:
             return None
         shuffled = sample(drawn, len(drawn))  # of equals not always the same one
         return min(shuffled, key=lambda one: one.outstanding)
+
+    def _of_one_family(
+        self, endpoints: Sequence[Endpoint], tried: Sequence[Endpoint], now: float
+    ) -> Sequence[Endpoint]:
+        """Those of the family that is to be asked: the preferred one, or the one that has not just failed."""
+        turned = bool(tried) and not tried[-1].second
+        for second in (turned, not turned):
+            family = [one for one in endpoints if one.second == second]
+            if any(self._has_room(one) and not one.resting(now) for one in family):
+                return family
+        return endpoints
 
     def _has_room(self, endpoint: Endpoint) -> bool:
         return not self._limits.connections or endpoint.outstanding < self._limits.connections
@@ -265,24 +194,34 @@ class Pool:
 
     async def _follow(self) -> None:
         while not self.closed:
-            await asyncio.sleep(RESOLVE_S)
-            with contextlib.suppress(OSError):  # what is known stays good
+            await asyncio.sleep(self._every_s)
+            with contextlib.suppress(OSError):
                 await self._resolve_all()
 
     async def _resolve_all(self) -> None:
+        problem: OSError | None = None
         for url in self._names:
             address = Address.parse(url)
-            found = await resolve(address.host, address.port)
-            for host in found:
-                if (url, host) not in self._known:
-                    endpoint = Endpoint(self, url, address)
-                    endpoint.address = address._replace(host=host)
-                    self._known[url, host] = endpoint
-            for one, host in list(self._known):
-                if one == url and host not in found:
-                    self._known.pop((one, host)).close()
+            try:
+                self._learn(url, address, await self._resolve(address.host, address.port))
+            except OSError as one:  # what is known stays good
+                problem = one
         self.endpoints = list(self._known.values())
+        self._has_both = any(one.second for one in self.endpoints)
         self.freed()
+        if problem is not None and not self.endpoints:
+            raise problem
+
+    def _learn(self, url: str, address: Address, found: Sequence[str]) -> None:
+        """A name means these addresses now."""
+        for host in found:
+            if (url, host) not in self._known:
+                endpoint = self._known[url, host] = Endpoint(self, url, address)
+                endpoint.address = address._replace(host=host)
+            self._known[url, host].second = is_six(host) != is_six(found[0])
+        for one, host in list(self._known):
+            if one == url and host not in found:
+                self._known.pop((one, host)).close()
 
     def close(self) -> None:
         """Close what is idle; connections in use are closed when they come back."""

@@ -26,6 +26,7 @@ from router.events import (
     Entry,
     OutcomeRows,
     RequestRows,
+    Sighting,
     pack_where,
 )
 from router.gateway.counters import Row
@@ -36,6 +37,7 @@ BASE_BACK_MS = 86_400_000
 # How far behind the clock `until` stays: an outcome's time is that of its request plus a duration, cut to whole ms.
 UNTIL_BACK_MS = 20
 BUCKET_AND_ARM = pack_where(BUCKET_MASK, ARM_MASK, 0)
+SIGHTINGS_MOST = 8  # names in one entry; two of one arm are too many already
 ALIVE_MS = 900  # a sign of life at least each second, though the flush only looks now and then
 
 
@@ -68,7 +70,7 @@ class RunBuffer:
     """The rows of one run that wait for Redis."""
 
     __slots__ = ("blocks", "count", "dropped", "epoch", "in_flight", "last_sent", "live", "open", "revision", "run",
-                 "seq", "travelling", "until")  # fmt: skip
+                 "seen", "seq", "travelling", "until")  # fmt: skip
 
     def __init__(self, run: str, epoch: int, count: RunCount | None) -> None:
         self.run = run
@@ -79,11 +81,23 @@ class RunBuffer:
         self.blocks: deque[Block] = deque()
         self.travelling: tuple[Entry, int] | None = None  # an entry in doubt, and its rows
         self.dropped = [0, 0]
+        self.seen: dict[tuple[str, str], tuple[int, int]] = {}  # (arm, model): first and last time
         self.seq = 0
         self.until = 0
         self.last_sent = 0
         self.in_flight = 0
         self.live = True
+
+    def named(self, arm: str, name: str, time: int) -> None:
+        """An arm's answer to a request of this time said which model it comes from."""
+        first, last = self.seen.get((arm, name), (time, time))
+        if (arm, name) in self.seen or len(self.seen) < SIGHTINGS_MOST:
+            self.seen[arm, name] = (min(first, time), max(last, time))
+
+    def sightings(self) -> tuple[Sighting, ...]:
+        """What was said since the last entry; from here on it travels."""
+        seen, self.seen = self.seen, {}
+        return tuple(Sighting(arm, name, *times) for (arm, name), times in seen.items())
 
 
 class Recorder:
@@ -237,6 +251,7 @@ class Recorder:
         if (
             block is None
             and not any(buffer.dropped)
+            and not buffer.seen
             and not (buffer.live and now - buffer.last_sent >= ALIVE_MS)
         ):
             return None
@@ -248,6 +263,7 @@ class Recorder:
         buffer.dropped = [0, 0]
         revision = block.revision if block else buffer.revision
         entry = Entry(self.writer, buffer.seq + 1, buffer.epoch, revision, buffer.until, dropped=dropped)
+        entry.sightings = buffer.sightings()
         rows = (0, 0)
         if block is not None:
             block.sent = True

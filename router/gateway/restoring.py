@@ -2,6 +2,9 @@
 
 Only the value at the protocol's places is replaced; what stands around it keeps its octets, but for spaces between the
 members of the objects on the way. An answer that is compressed, too long to hold or no JSON object passes as it is.
+
+Before binary tensors stands JSON whose length a field of the head tells, and the head leaves before the JSON is there: it
+tells as much as the JSON can become, and what the name does not need is filled with spaces, which end a JSON text as well.
 """
 
 from __future__ import annotations
@@ -21,21 +24,36 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class Restorer(Observer):
     """Reads an answer and passes it on under the asked model's name."""
 
-    __slots__ = ("_model", "_passing", "_waiting")
+    __slots__ = ("_before", "_model", "_passing", "_told", "_waiting")
 
     def __init__(self, protocol: Protocol, headers: list[Field], model: str) -> None:
         super().__init__(protocol, headers)
         self._model = model
         self._waiting = b""
-        # Behind a binary answer's JSON stand tensors whose place a field of the head has told already.
-        whole = self._room == READ_MOST and BINARY_LENGTH not in self._fields
-        self._passing = not (self._events or whole)
+        whole = self._whole and self._room == READ_MOST
+        self._before = self._binary_prefix()  # octets of JSON before tensors, as they come
+        self._told = self._before + len(protocol.named) * len(msgspec.json.encode(model))  # and as they go on
+        self._passing = not (self._events or whole or self._before)
+
+    def _binary_prefix(self) -> int:
+        """0 where there are no tensors, or more JSON than is held, or octets that cannot be read."""
+        if self._whole or self._room < 0 or not self._protocol.named:
+            return 0
+        length = int(self._fields[BINARY_LENGTH])
+        return length if length <= READ_MOST else 0
 
     def framed(self, headers: list[Field], length: int | None) -> tuple[list[Field], int | None]:
         """The head as it goes on: another length is not known yet."""
+        if self._before and length is not None and length < self._before:
+            self._passing = True
         if self._passing:
             return headers, length
-        return [field for field in headers if field[0] not in OF_THE_BODY], None
+        headers = [field for field in headers if field[0] not in OF_THE_BODY]
+        if not self._before:
+            return headers, None
+        told = b"%d" % self._told
+        headers = [(key, name, told if key == BINARY_LENGTH else value) for key, name, value in headers]
+        return headers, None if length is None else length + self._told - self._before
 
     def feed(self, data: bytes) -> bytes:
         """Octets of the answer; those that may go on."""
@@ -43,6 +61,8 @@ class Restorer(Observer):
         if self._passing:
             return data
         self._waiting += data
+        if self._before:
+            return self._filled() if len(self._waiting) >= self._before else b""
         if self._events:
             lines, end, self._waiting = self._waiting.rpartition(b"\n")
             ready = b"\n".join([self._line(line) for line in lines.split(b"\n")]) + end if end else b""
@@ -57,9 +77,16 @@ class Restorer(Observer):
         """The answer is whole; what was held of it."""
         super().end()
         rest = self._rest()
-        return (
-            rest if self._passing or not rest else self._line(rest) if self._events else self._renamed(rest)
-        )
+        if self._passing or self._before or not rest:
+            return rest
+        return self._line(rest) if self._events else self._renamed(rest)
+
+    def _filled(self) -> bytes:
+        """The JSON before the tensors under the asked name, as long as the head has told, and what came of the tensors."""
+        octets, self._passing = self._rest(), True
+        text, tensors = octets[: self._before], octets[self._before :]
+        new = self._renamed(text)
+        return (new if len(new) <= self._told else text).ljust(self._told) + tensors
 
     def _rest(self) -> bytes:
         rest, self._waiting = self._waiting, b""

@@ -116,7 +116,7 @@ class Gate:
         ticket.first_byte_ms = route.first_byte_ms
         ticket.total_ms = route.total_ms
         fixed = route.compiled.fixed
-        force = self._forced.arm(route, head)
+        force = self._forced.arm(route, head, again=body is not None)
         if fixed is not None and force is None:
             ticket.reason = fixed.reason
             route.reasons[fixed.reason].n += 1
@@ -276,6 +276,8 @@ class Gate:
         if buffer is None or running is None:
             return
         buffer.in_flight -= 1
+        if ticket.served is not None and ticket.observed is not None and ticket.observed.identity is not None:
+            buffer.named(ticket.served.name, ticket.observed.identity, ticket.time)
         # Of a request that its client gave up nothing is known but that it was slow already.
         if ticket.place is not None and (slow or outcome != "client_abort"):
             now = ticket.time + latency_us // 1000

@@ -22,6 +22,7 @@ from router.gateway.attributes import AttributeReader
 from router.gateway.counters import Row
 from router.gateway.head import Head
 from router.gateway.identify import Identifier
+from router.gateway.keysets import KeySets
 from router.gateway.overlay import Overlay
 from router.gateway.running import Running
 from router.gateway.servers import Servers, Watcher
@@ -65,7 +66,7 @@ class CompiledRoute:
         self.running = {one.run: Running(flag, one) for one in flag.experiments}
         self.first = next(iter(self.running.values()), None)
         self.attributes = {name: AttributeReader(kind, rest) for name, kind, rest in flag.attributes}
-        self.identify = Identifier(flag.unit)
+        self.identify = Identifier(flag.unit, compiler.keysets, compiler.refused(flag.route))
         self.arms = {
             arm.name: ArmRoute(
                 flag, arm, compiler.servers.upstream(arm), compiler.row, compiler.standing(flag, arm)
@@ -121,14 +122,21 @@ class Compiler:
         self.first_byte_ms = first_byte_ms
         self.total_ms = total_ms
         self.servers = Servers(make_upstream, probes)
+        self.keysets = KeySets()
         self._standings: dict[tuple[str, str, str], Standing] = {}
 
     def standing(self, flag: Flag, arm: Arm) -> Standing:
-        """What is known of an arm from its requests so far; a changed flag does not forget it, a new epoch may."""
+        """What is known of an arm from its requests so far; a changed flag does not forget it."""
         name = (flag.route, arm.name, arm.identity or arm.upstream)
-        standing = self._standings.setdefault(name, Standing(arm.warm))
-        standing.begin(flag.epoch)
-        return standing
+        return self._standings.setdefault(name, Standing(arm.warm))
+
+    def refused(self, route: str) -> Callable[[str], None]:
+        """Counts a token of a route that is not believed, by the reason."""
+
+        def count(reason: str) -> None:
+            self.row.tally("pointsman_refused_tokens", route=route, reason=reason).n += 1
+
+        return count
 
     def swapped(self, new: Iterable[CompiledRoute], old: Iterable[CompiledRoute]) -> None:
         """These routes are in use from now on and those no longer."""

@@ -133,7 +133,7 @@ def test_a_declared_roll_is_kept_with_its_moment_and_moves_no_flag(started: Desk
     answer = started.http.post("/v1/experiments/digits-v2/roll", json={**WHO, "arm": "v2"})
     assert (answer.status_code, answer.get_json()["rolls"]) == (200, 1)
     run = started.run("digits-v2")
-    assert [roll[1:] for roll in run["rolls"]] == [["v2", "by ana: because"]]
+    assert [roll[1:] for roll in run["rolls"]] == [["v2", "by ana: because", ""]]
     assert run["started"] <= run["rolls"][0][0] <= started.plane.now()
     flag = started.store.flag("digits-web")
     assert flag is not None
@@ -144,12 +144,33 @@ def test_a_declared_roll_is_kept_with_its_moment_and_moves_no_flag(started: Desk
 
 @pytest.mark.parametrize(
     ("change", "status"),
-    [({"arm": "v3"}, 404), ({"arm": " "}, 422), ({"reason": ""}, 422), ({"to": "v2"}, 422)],
+    [
+        ({"arm": "v3"}, 404),
+        ({"arm": " "}, 422),
+        ({"reason": ""}, 422),
+        ({"to": "v2"}, 422),
+        ({"declares": "2\n"}, 422),
+    ],
 )
 def test_a_roll_names_an_arm_of_the_run(started: Desk, change: dict[str, str], status: int) -> None:
     body = {**WHO, "arm": "v2", **change}
     assert started.http.post("/v1/experiments/digits-v2/roll", json=body).status_code == status
     assert started.run("digits-v2")["rolls"] == []
+
+
+def test_what_a_build_calls_itself_is_declared_with_it_and_stays_declared(started: Desk) -> None:
+    def rolled(**fields: str) -> Any:
+        return started.http.post("/v1/experiments/digits-v2/roll", json={**WHO, "arm": "v2", **fields})
+
+    assert "rolled to '2026-11-25'" in rolled(declares="2026-11-25").get_json()["sentence"]
+    refused = rolled()
+    assert refused.status_code == 422
+    assert (
+        "declares: expected what the answers of 'v2' say from now on"
+        in refused.get_json()["error"]["message"]
+    )
+    assert rolled(declares="2026-11-26").status_code == 200
+    assert [roll[3] for roll in started.run("digits-v2")["rolls"]] == ["2026-11-25", "2026-11-26"]
 
 
 def test_a_run_that_has_ended_is_not_rolled(started: Desk) -> None:

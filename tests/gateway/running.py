@@ -84,11 +84,13 @@ class Loop:
 
 
 class ModelServer:
-    """Answers every request with its own name and the path it was asked for."""
+    """Answers every request with its own name and the path it was asked for, and says its version where it has one."""
 
     def __init__(self, loop: Loop, name: str, delay_s: float = 0.0) -> None:
         self.name = name
         self.delay_s = delay_s
+        self.version = ""
+        self.asked: dict[bytes, bytes] = {}  # the fields of the latest request but probes
         self._server = loop.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
         loop.servers.append(self._server)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
@@ -98,10 +100,12 @@ class ModelServer:
             while request := await read_message(reader):
                 line, headers, _ = request
                 ready = b"/v2/health/ready" in line
+                self.asked = self.asked if ready else headers
                 if not ready and self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 body = json.dumps({"arm": self.name, "line": line.decode()}).encode()
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+                said = f"X-Model-Version: {self.version}\r\n".encode() if self.version else b""
+                writer.write(b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (said, len(body), body))
                 if b"close" in headers.get(b"connection", b""):
                     break
         except (OSError, asyncio.IncompleteReadError):

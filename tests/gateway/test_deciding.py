@@ -146,8 +146,11 @@ def routes_as_the_gateway(world: World, port: int) -> None:
     arms = set()
     for number in range(30):
         unit = f"u{number}"
-        arm, decision = arm_of(port, unit, **{"Pointsman-Arm": "v2"})
+        forged = {"Pointsman-Arm": "v2", "Pointsman-Decision": "x", "Pointsman-Force": "web=v2"}
+        arm, decision = arm_of(port, unit, **forged)
         assert decision
+        seen = world.models[int(arm == "v2")].asked
+        assert [name for name in seen if name.startswith(b"pointsman")] == []
         assert world.get("/v2/x", **{"X-Person": unit})[1]["Pointsman-Arm"] == arm
         arms.add(arm)
     assert arms == {"v1", "v2"}

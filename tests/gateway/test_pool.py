@@ -1,4 +1,4 @@
-"""Several servers behind one arm: who is asked, who is left out, who waits, and names that mean other servers now."""
+"""Several servers behind one arm: who is asked, who is left out, and who waits."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from router.document import load
 from router.errors import SpecError
 from router.files import parse_documents
 from router.flag import Arm, Flag
-from router.gateway import pool as pooling
 from router.gateway.connection import Connection
-from router.gateway.pool import Endpoint, Pool, upstream_of
+from router.gateway.pool import Pool
 from router.gateway.ports import Counts
 from router.gateway.probes import Probes, servers_of
 from router.gateway.upstream import NoRoomError, Upstream
@@ -224,61 +223,6 @@ def test_an_arm_without_room_says_so_and_is_not_taken_for_down() -> None:
             first.cancel()
 
     uvloop.run(play())
-
-
-def test_a_name_that_means_another_server_is_followed_and_what_is_under_way_ends(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    answers = ["127.0.0.1"]
-
-    async def resolve(host: str, port: int) -> list[str]:
-        assert host == "models.test"
-        if not answers:
-            raise OSError("the resolver is away")
-        return list(answers)
-
-    monkeypatch.setattr(pooling, "resolve", resolve)
-    monkeypatch.setattr(pooling, "RESOLVE_S", 0.005)
-
-    async def play() -> None:
-        port = free_port()
-        async with servers(waiting, waiting, hosts=("127.0.0.1", "127.0.0.2"), port=port):
-            made = upstream_of(f"http://models.test:{port}", Counts())
-            assert isinstance(made, Pool)
-            idle, under_way = await made.dial(1), await made.dial(1)
-            give_back(idle)
-            answers[:] = ["127.0.0.2"]
-            await until(lambda: [one.address.host for one in made.endpoints] == ["127.0.0.2"])
-            assert idle.transport.is_closing()
-            assert not under_way.transport.is_closing()
-            new = await made.dial(1)
-            assert new.transport.get_extra_info("peername")[0] == "127.0.0.2"
-            give_back(under_way)
-            assert under_way.transport.is_closing()
-            answers.clear()
-            await asyncio.sleep(0.02)
-            assert len(made.endpoints) == 1
-            await let_go(made)
-
-    uvloop.run(play())
-
-
-def test_a_name_without_an_address_is_no_connection() -> None:
-    async def play() -> None:
-        made = upstream_of("http://no-such-name.invalid:80", Counts())
-        with pytest.raises(OSError):
-            await made.dial(1)
-        await let_go(made)
-
-    uvloop.run(play())
-
-
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1", "unix:/run/m.sock"]
-)
-def test_one_server_needs_no_pool(url: str) -> None:
-    assert type(upstream_of(url, Counts())) is Upstream
-    assert issubclass(Endpoint, Upstream)
 
 
 def test_an_arm_is_warmed_by_copies_before_its_first_unit() -> None:

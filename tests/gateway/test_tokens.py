@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from router.errors import SpecError
 from router.files import parse_documents
 from router.flag import Flag, TokenSource, UnitSource
 from router.gateway import tokens
-from router.gateway.identify import Identifier
+from router.gateway.identify import NEEDS_BODY, Identifier
 from router.gateway.tokens import KNOWN, LEEWAY_S, Verifier
 from router.route import flag_of
 from tests.gateway.flags import head
@@ -176,6 +177,24 @@ def test_a_segment_of_the_path_is_a_unit(name: str, target: str, expected: bytes
     assert Identifier(UnitSource("p", (("path", name),))).find(head(target), None, 1, 0) == expected
 
 
+@pytest.mark.parametrize("places", [("jwt", "json"), ("json", "jwt"), ("jwt",)])
+def test_a_request_that_is_read_twice_counts_its_token_once(places: tuple[str, ...]) -> None:
+    counted = Counter[str]()
+    source = TokenSource((pem(PRIVATE),), ("RS256", "HS256"))
+    names = {"jwt": ("jwt", "sub"), "json": ("json", "/user")}
+
+    def count(reason: str) -> None:
+        counted[reason] += 1
+
+    made = Identifier(UnitSource("p", tuple(names[one] for one in places), jwt=source), refused=count)
+    asked = head(authorization="Bearer " + signed({"sub": "ann"}, "k" * 40), content_length="2")
+    asked.length = 2
+    first = made.find(asked, None, 1, 1000)
+    assert first is (NEEDS_BODY if "json" in places else None)
+    assert made.find(asked, b"{}", 1, 1000) is None
+    assert sum(counted.values()) == 1
+
+
 FILE = """
 route: web
 unit:
@@ -219,3 +238,32 @@ def test_a_token_without_keys_is_an_error() -> None:
     text = "\n".join(line for line in FILE.splitlines() if "keys:" not in line)
     with pytest.raises(SpecError, match="keys and algorithms"):
         flag_from(text)
+
+
+PUBLISHED = FILE.replace('keys: ["${env:IDP}"], algorithms: [HS256]', "jwks: PLACE, algorithms: [RS256]")
+
+
+@pytest.mark.parametrize(
+    "place", ["https://idp/jwks.json", "http://127.0.0.1:1/x", "http://[::1]:1/x", "file:/etc/jwks.json"]
+)
+def test_a_file_says_where_keys_are_published(place: str) -> None:
+    made = flag_from(PUBLISHED.replace("PLACE", f'"{place}"'))
+    assert made.unit.jwt == TokenSource((), ("RS256",), issuer="https://idp", jwks=place)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("PLACE", '"http://idp/jwks.json"', "https://HOST/PATH"),
+        ("PLACE", '"ftp://idp/jwks.json"', "https://HOST/PATH"),
+        ("PLACE", '"file:jwks.json"', "https://HOST/PATH"),
+        ("PLACE", '"https://"', "https://HOST/PATH"),
+        ("PLACE", '"https://["', "https://HOST/PATH"),
+        ("jwks: PLACE, ", "", "either 'keys' or 'jwks'"),
+        ("jwks: PLACE", 'jwks: "https://idp/x", keys: [x]', "either 'keys' or 'jwks'"),
+        ("jwks: PLACE, algorithms: [RS256]", 'jwks: "https://idp/x", algorithms: [HS256]', "public keys"),
+    ],
+)
+def test_keys_that_others_could_publish_are_an_error(old: str, new: str, expected: str) -> None:
+    with pytest.raises(SpecError, match=expected):
+        flag_from(PUBLISHED.replace(old, new))

@@ -120,6 +120,22 @@ def test_a_superseded_run_is_discarded_but_not_what_it_went_on_from(desk: Desk) 
     assert desk.run["prior"] == prior
 
 
+@pytest.mark.parametrize("build", ["2", "3"])
+def test_an_attempt_at_any_build_that_a_run_had_goes_on_where_that_run_ended(build: str) -> None:
+    desk = Desk()
+    declaring = ROUTE.replace('9002"}', '9002", declares: "BUILD"}')
+    desk.apply(declaring.replace("BUILD", "2"), EXPERIMENT)
+    desk.apply(declaring.replace("BUILD", "3"))
+    look(desk, BAD)
+    closed = desk.run["evidence"]["metrics"]["corrected"]["sums"]["closed"]
+    ended(desk)
+    desk.apply(declaring.replace("BUILD", build), attempt(2))
+    assert desk.run["prior"]["corrected"] == closed
+    ended(desk)
+    desk.apply(declaring.replace("BUILD", "4"), attempt(3))
+    assert desk.run["prior"] == {}
+
+
 def ever_promotes(rng: np.random.Generator, *, goes_on: bool) -> bool:
     """Six attempts of 600 treatment units at the margin, each with a look after every hundred."""
     kind, earlier = KINDS["proportion"], list[Stratum]()

@@ -29,6 +29,7 @@ from router.events import (
     Entry,
     OutcomeRows,
     RequestRows,
+    Sighting,
     decode,
     encode,
     key_digest,
@@ -130,6 +131,26 @@ def test_what_few_rows_have_is_encoded_and_decoded(
 
 
 PLAIN = {b"h", b"ru", b"rt", b"rw", b"rl", b"ou", b"om", b"ov", b"ot", b"oa", b"ok", b"ox"}
+
+
+name = st.text(min_size=1, max_size=200)
+
+
+@given(st.lists(st.builds(Sighting, name, name, count, count), max_size=8))
+def test_which_models_answered_is_encoded_and_decoded(told: list[Sighting]) -> None:
+    entry = Entry("writer", 1, 1, 1, 1, sightings=tuple(told))
+    fields = wire(entry)
+    assert decode(fields).sightings == entry.sightings
+    assert msgspec.msgpack.decode(fields[b"h"])[0] == (2 if told else 1)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"", b"\xc1", msgspec.msgpack.encode([["v1", "", 1, 1]]), msgspec.msgpack.encode([["v1", "2", -1, 1]])],
+)
+def test_names_of_models_that_cannot_be_read_are_one_clear_error(octets: bytes) -> None:
+    with pytest.raises(SpecError, match=r"entry\.s: expected names of models by arm"):
+        decode({**wire(sample()), b"s": octets})
 
 
 def test_an_entry_sent_again_is_the_same() -> None:

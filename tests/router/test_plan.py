@@ -142,3 +142,53 @@ def test_a_change_is_told_down_to_the_fields_that_differ(desk: Desk) -> None:
         'unit.places: [["header","x-person"]] -> [["header","x-user"]]',
         "retries: 1 -> 2",
     )
+
+
+DECLARING = ROUTE.replace('9002"}', '9002", declares: "2"}')
+
+
+def rolled_desk() -> Desk:
+    made = Desk()
+    made.apply(DECLARING, EXPERIMENT)
+    made.at_step(1)
+    made.run["evidence"] = {"units": {}}
+    return made
+
+
+def test_another_build_declared_in_the_file_is_a_new_stratum_of_the_same_run() -> None:
+    desk = rolled_desk()
+    before = dict(desk.run)
+    route, experiment = desk.apply(DECLARING.replace('"2"', '"3"'))
+    assert [change.action for change in (route, experiment)] == ["change", "roll"]
+    assert route.safe
+    assert experiment.lines[0].startswith("digits-v2 (v2) rolled to '3' by file: declares 3")
+    assert desk.run["rolls"] == [[NOW, "v2", "by file: declares 3", "3"]]
+    for field in ("run", "epoch", "state", "step", "coverage", "compares", "evidence"):
+        assert desk.run[field] == before[field]
+    assert desk.flags["digits"].arm("v2").declares == "3"
+    assert [one.epoch for one in desk.flags["digits"].experiments] == [before["epoch"]]
+
+
+def test_two_arms_rolled_at_once_are_one_write() -> None:
+    desk = rolled_desk()
+    version = desk.run["version"]
+    both = DECLARING.replace('"2"', '"3"').replace('9001"}', '9001", declares: "1"}')
+    desk.apply(both, EXPERIMENT)
+    assert [roll[1::2] for roll in desk.run["rolls"]] == [["v2", "3"], ["v1", "1"]]
+    assert desk.run["version"] == version + 1
+
+
+def test_a_new_server_is_a_new_epoch_whatever_it_declares() -> None:
+    desk = rolled_desk()
+    actions = [
+        change.action for change in desk.apply(DECLARING.replace('"2"', '"3"').replace("9002", "9003"))
+    ]
+    assert actions == ["change", "restart"]
+    assert desk.run["rolls"] == []
+
+
+def test_a_rolled_run_goes_on_under_a_changed_ramp_of_the_same_apply() -> None:
+    desk = rolled_desk()
+    actions = [change.action for change in desk.apply(DECLARING.replace('"2"', '"3"'), ramp("[5%, 25%]"))]
+    assert actions == ["change", "roll", "change"]
+    assert (len(desk.run["rolls"]), desk.run["step"]) == (1, 0)
