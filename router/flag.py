@@ -233,6 +233,14 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         others = tuple(name for name in self.killed if name != arm)
         return msgspec.structs.replace(self, killed=(*others, arm) if on else others)
 
+    def with_units_forgotten(self) -> Flag:
+        """What sticky runs remember of units ends with this revision; said of a flag that has its new one."""
+        experiments = tuple(
+            one if one.sticky is msgspec.UNSET else msgspec.structs.replace(one, sticky=self.revision)
+            for one in self.experiments
+        )
+        return msgspec.structs.replace(self, experiments=experiments)
+
     def with_schedule_at(self, now: int) -> Flag:
         """The flag as its schedule wants it at a moment: itself, or another with ``inside`` changed."""
         schedule = self.schedule

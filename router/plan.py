@@ -225,6 +225,12 @@ class Planner:
             )
             self._refuse(document, "route", expected, repr(experiment.route))
             return None
+        if experiment.sticky and flag.match is None:
+            where = document.problem(
+                ("sticky",), "a route that gateways serve", f"{flag.route} without match"
+            )
+            self.problems.append(where)
+            return None
         if experiment.schedule and (experiment.schedule.compiled().end_ms or self.now + 1) <= self.now:
             where = document.problem(("schedule", "end"), "an end to come", repr(experiment.schedule.end))
             self.problems.append(where)

@@ -32,7 +32,7 @@ def restored(live: Flag, kept: Flag) -> Flag:
     own = {field: getattr(live, field) for field in LIVE_FIELDS}
     arms = {arm.name for arm in kept.arms}
     own["killed"] = tuple(arm for arm in live.killed if arm in arms)
-    flag = msgspec.structs.replace(kept, **own, revision=live.revision + 1)
+    flag = msgspec.structs.replace(kept, **own, revision=live.revision + 1).with_units_forgotten()
     flag.check()
     return flag
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOOR = (
-    "errors document telemetry settings address protocols serving bucketing quantity rules traits lanes flag assignment explain "
+    "errors document telemetry settings address protocols serving bucketing quantity rules traits lanes flag assignment sticky explain "
     "moves forcing decision_id events outcome reading moments claims metric methods ramp strict serving_keys token_keys arm conditions route metric_keys "
     "population run experiment_keys experiment files layers timetable prospect sizes forecast notes degradation change drift prerequisites plan_lines "
     "plan_population plan restore attribution health readouts weighing verdict evidence lifecycle decision roll"

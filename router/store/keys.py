@@ -21,6 +21,7 @@
 | {run:p}:due | sorted set | unit digest by the time it can be closed | fold.lua |
 | {run:p}:moments | hash | whole-number sums as decimal text | fold.lua |
 | {run:p}:dead | stream | entries that could not be read, with the reason | controller |
+| {run:p}:sticky:r | sorted set | unit digests that a sticky run remembers from revision r on | sticky.lua |
 
 The braces are the slot: all keys that one script touches share one.
 """
@@ -69,3 +70,7 @@ class Keys:
         """The keys of one partition of a run."""
         slot = f"{self.prefix}{{{run}:{partition}}}:"
         return RunKeys(*(slot + name for name in ("events", "cursor", "units", "due", "moments", "dead")))
+
+    def sticky(self, run: str, since: int, partition: int = 0) -> str:
+        """The units that a sticky run remembers from a revision on."""
+        return f"{self.prefix}{{{run}:{partition}}}:sticky:{since}"
