@@ -63,7 +63,9 @@ def exported(
                 continue
             document = json.loads(text)
             name = document[kind]
-            if kind == "route" and name in flags:
+            if kind == "route":
+                if name not in flags:
+                    continue  # deleted
                 document["default"] = flags[name].default
             if kind == "experiment" and runs.get(latest.get(name, ""), {}).get("state", "ended") in FINAL:
                 continue

@@ -15,7 +15,7 @@ FLOOR = (
     "errors document telemetry settings address protocols serving bucketing quantity rules traits lanes flag assignment sticky explain "
     "moves forcing decision_id events outcome reading moments claims metric methods ramp strict serving_keys token_keys arm conditions route metric_keys "
     "population run experiment_keys experiment files layers timetable prospect sizes forecast notes degradation change drift prerequisites plan_lines "
-    "plan_population plan restore attribution health readouts weighing verdict evidence lifecycle decision roll"
+    "plan_population deletion plan restore attribution health readouts weighing verdict evidence lifecycle decision roll"
 ).split()
 # What each part may import beside the standard library and itself. "floor" is the floor; more are packages or modules.
 # numpy comes with stats and is for what looks ahead; that the gateway loads neither is checked below.

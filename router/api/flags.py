@@ -147,11 +147,12 @@ def simulated(route: str) -> Response:
 @views.get("/v1/routes/<route>/revisions")
 def revisions(route: str) -> Response:
     """The revisions of a route that are kept, newest first."""
-    flag_of(plane(), route)
     rows = [
         {"revision": number, "digest": flag.digest(), "default": flag.default, "flag": flag.document()}
         for number, flag in sorted(plane().store.revisions(route).items(), reverse=True)
     ]
+    if not rows:
+        flag_of(plane(), route)  # says that there is none
     return jsonify({"route": route, "revisions": rows})
 
 
@@ -159,11 +160,12 @@ def revisions(route: str) -> Response:
 def rolled_back(route: str) -> Response:
     """An earlier revision of a flag made the present one."""
     here, body = plane(), read_body(RollbackBody)
-    live, kept = flag_of(here, route), here.store.revisions(route)
+    gone = here.store.deleted(route)
+    live, kept = gone or flag_of(here, route), here.store.revisions(route)
     if body.to not in kept:
         raise UnknownName(f"kept revision of {route}", str(body.to), [str(number) for number in kept])
     wanted = restored(live, kept[body.to])
-    moves = moved(live, wanted)
+    moves = moved(live, wanted) if gone is None else []
     entry = audit_entry(here, body.actor, "rollback-flag", body.reason, route, None, old=live, new=wanted)
     here.store.commit(Change(entry, wanted))
     here.counts.acts.labels("rollback-flag").inc()

@@ -7,6 +7,7 @@
 | {flags}:revisions | hash | route -> revision:digest of its flag | put.lua |
 | {flags}:changes | sorted set | route by the number of its latest change; what gateways poll | put.lua |
 | {flags}:ahead | hash | route -> a revision that a gateway routes by and this store has lost | gateways, put.lua |
+| {flags}:deleted | hash | route -> its flag as it was, under the revision of its deletion | put.lua |
 | {flags}:kept | hash | route and revision -> the flag as it was; the last 50 of each route | put.lua |
 | {flags}:runs | hash | run -> run state | put.lua |
 | {flags}:experiments | hash | experiment -> its latest run | put.lua |
@@ -56,6 +57,7 @@ class Keys:
         self.revisions = flags + "revisions"
         self.changes = flags + "changes"
         self.ahead = flags + "ahead"
+        self.deleted = flags + "deleted"
         self.kept = flags + "kept"
         self.runs = flags + "runs"
         self.experiments = flags + "experiments"
