@@ -23,7 +23,7 @@ def flags(desk: Desk) -> Desk:
 
 @pytest.fixture
 def address(flags: Desk) -> Iterator[str]:
-    with served(flags) as address:
+    with served(flags.app) as address:
         yield address
 
 

@@ -164,7 +164,7 @@ def test_layers_show_owners_what_is_free_and_who_meets_whom(flags: Desk) -> None
 
 @pytest.fixture
 def address(flags: Desk) -> Iterator[str]:
-    with served(flags) as address:
+    with served(flags.app) as address:
         yield address
 
 
