@@ -34,6 +34,7 @@ __all__ = [
 
 OnMissing = Literal["control", "error", "mint-cookie"]
 Expose = Literal["all", "id", "none"]
+Value = str | bool | int | float | dict[str, Any]
 Algorithm = Literal["murmur3-32/v1", "flagd-v2", "sha256-64/v1"]
 UNIT_PLACES = ("header", "cookie", "query", "path", "json", "jwt", "request")
 ATTRIBUTE_PLACES = ("header", "header-list", "cookie", "query", "path", "host", "method", "json")
@@ -66,7 +67,7 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: str = ""
     set: ArmSet | None = None
     declares: str = ""
-    value: str | bool | int | float | None = None
+    value: Value | None = None
     price: Price | None = None
     pool: PoolLimits | None = None
     warm: int = 0
