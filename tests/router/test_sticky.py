@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import msgspec
@@ -167,6 +168,19 @@ def test_a_route_that_is_only_asked_about_cannot_be_sticky() -> None:
     said = refused(World(), ASKED, EXPERIMENT)
     assert "sticky: expected a route that gateways serve, found web without match" in said
     assert World().plan(ASKED, EXPERIMENT.replace("sticky: true", "")).changes
+
+
+def test_a_sticky_canary_does_not_drift_to_all_traffic() -> None:
+    """Units come and go, and fit the audience on most of their visits; memory is kept all the while."""
+    rng, memory = random.Random(5), {("better.1", 0): set[bytes]()}
+    canary = compiled(flag(sticky(coverage=200_000)), memory)
+    for _ in range(30):
+        for unit in UNITS[:1_000]:
+            if canary.assign(unit, rng.choice((GERMAN, GERMAN, FRENCH))).arm_index >= 0:
+                memory["better.1", 0].add(unit)
+    entitled = {unit for unit in UNITS[:1_000] if canary.assign(unit, GERMAN).reason is Reason.ENROLLED}
+    assert memory["better.1", 0] == entitled
+    assert abs(len(entitled) - 200) < 6 * 13
 
 
 def test_lanes_of_other_arms_are_no_way_out() -> None:
