@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from router.errors import StoreUnavailable
-from router.gateway.counters import Row
+from router.gateway.counters import Row, Tally
 from router.lanes import RunningExperiment
 from router.sticky import Remembers
 from router.store.sticky import PAGE, Memory, StickyLog
@@ -29,23 +29,31 @@ class Units:
         position: how many units of the store were read.
     """
 
-    __slots__ = ("_most", "_without_room", "known", "new", "position")
+    __slots__ = ("_full", "_most", "known", "new", "position")
 
-    def __init__(self, most: int, without_room: Callable[[], None]) -> None:
+    def __init__(self, most: int, full: Tally) -> None:
         self.known: set[int] = set()
         self.new: list[int] = []
         self.position = 0
         self._most = most
-        self._without_room = without_room
+        self._full = full
 
     def enrolled(self, unit: int) -> None:
         """A unit was assigned an arm."""
         if unit not in self.known:
             if len(self.known) >= self._most:
-                self._without_room()
+                self._full.n += 1
             else:
                 self.known.add(unit)
                 self.new.append(unit)
+
+    def told(self, page: list[int]) -> None:
+        """Others have enrolled these; they are the next of the store."""
+        self.position += len(page)
+        new = [unit for unit in page if unit not in self.known]
+        room = max(0, self._most - len(self.known))
+        self.known.update(new[:room])
+        self._full.n += len(new[room:])
 
 
 class Sticky:
@@ -66,7 +74,7 @@ class Sticky:
             return None
         memory = Memory(experiment.run, experiment.sticky)
         if memory not in self._runs:
-            self._runs[memory] = Units(self._most, self._no_room)
+            self._runs[memory] = Units(self._most, self._full)
         return self._runs[memory]
 
     def remembered(self, experiment: RunningExperiment) -> Remembers:
@@ -74,9 +82,6 @@ class Sticky:
         units, digest = self.units(experiment), self._digest
         known = units.known if units is not None else set()
         return lambda unit: digest(unit) in known
-
-    def _no_room(self) -> None:
-        self._full.n += 1
 
     def running(self, experiments: Iterable[RunningExperiment]) -> None:
         """These are in the flags now; of all others nothing is remembered any more."""
@@ -108,6 +113,5 @@ class Sticky:
             # The store was wiped, or went back in time: it is told everything that is known here.
             units.position, units.new = 0, list(units.known)
             return True
-        units.known.update(found.page)
-        units.position += len(found.page)
+        units.told(found.page)
         return bool(units.new) or len(found.page) == PAGE

@@ -95,9 +95,10 @@ def test_a_memory_that_has_no_room_counts_and_forgets_nobody(redis_server: Redis
         other.enrolled("dee")
         await one.memory.exchange()
         await other.memory.exchange()
-        assert other.counted("full") == 1
         assert other.counted("taken") == 0
         assert other.knows("dee")  # it goes on knowing its own
+        assert [other.knows(unit) for unit in ("ana", "ben")] == [True, False]  # its own memory is full too
+        assert other.counted("full") == 2
 
     with_workers(redis_server.url, prefix, job, most=2)
 

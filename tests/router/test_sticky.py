@@ -156,7 +156,7 @@ def test_explain_says_that_the_arm_comes_from_memory() -> None:
 
 def test_the_option_reaches_the_flag_and_changing_it_begins_a_new_epoch() -> None:
     world = World()
-    world.apply(ROUTE, EXPERIMENT)
+    assert "sticky: who was enrolled stays" in world.apply(ROUTE, EXPERIMENT).text()
     (running,) = world.flags["web"].experiments
     assert running.sticky == 0
     (change,) = [one for one in world.apply(EXPERIMENT.replace("true", "false")).changes if one.run]
