@@ -4,24 +4,68 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from router.address import Address
-from router.flag import Arm, ArmSet
+from router.flag import Arm, ArmSet, Value
 from router.quantity import Unreadable, decimal, signed, whole
 from router.serving import PoolLimits
 from router.serving_keys import FieldName, LimitsModel, Pointer, PriceModel
 from router.strict import Strict, reads, request_path, truth
 
-# What asking for a flag gives, by the route's type: how it is read from text.
-VALUES: dict[str, Callable[[str], str | bool | int | float]] = {
-    "string": str,
+LARGEST_OBJECT = 16 << 10  # octets of JSON that one arm's value may be: every answer carries it
+
+
+def _finite(text: str) -> float:
+    """A number that JSON can hold."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _json_value(value: object) -> Any:
+    """Plain values are text in our files: what reads as JSON is JSON, all else is text."""
+    if isinstance(value, dict):
+        return {name: _json_value(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_json_value(one) for one in value]
+    try:
+        return (
+            json.loads(value, parse_float=_finite, parse_constant=_finite)
+            if isinstance(value, str)
+            else value
+        )
+    except (ValueError, RecursionError):
+        return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Unreadable("a text", value)
+    return value
+
+
+def _object(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Unreadable("a mapping, since the type is object", value)
+    read: dict[str, Any] = _json_value(value)
+    if len(json.dumps(read)) > LARGEST_OBJECT:
+        raise Unreadable(f"a mapping of at most {LARGEST_OBJECT:,} octets of JSON", "a larger one")
+    return read
+
+
+# What asking for a flag gives, by the route's type: how it is read from a file.
+VALUES: dict[str, Callable[[object], Value]] = {
+    "string": _text,
     "boolean": truth,
     "integer": signed,
     "float": decimal,
+    "object": _object,
 }
 
 
@@ -50,18 +94,6 @@ def _field_value(value: object) -> str:
     return value
 
 
-def _json_value(value: object) -> Any:
-    """Plain values are text in our files: what reads as JSON is JSON, all else is text."""
-    if isinstance(value, dict):
-        return {name: _json_value(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_json_value(one) for one in value]
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
 class SetModel(Strict):
     """What an arm sets on a request."""
 
@@ -83,7 +115,7 @@ class ArmModel(Strict):
     upstream: Annotated[str, reads(_upstream)] | None = None
     set: SetModel | None = None
     declares: Annotated[str, reads(_field_value)] = ""
-    value: str | None = None
+    value: str | dict[str, Any] | None = None
     price: PriceModel | None = None
     endpoints: Annotated[list[Annotated[str, reads(_endpoint)]], Field(max_length=64)] = []
     limits: LimitsModel | None = None
@@ -132,5 +164,6 @@ class ArmModel(Strict):
         if self.declares:
             what += "\n" + self.declares
         if self.value is not None:
-            what += f"\n\n{kind} {self.value}"
+            said = self.value if isinstance(self.value, str) else json.dumps(self.value, sort_keys=True)
+            what += f"\n\n{kind} {said}"
         return hashlib.blake2b(what.encode(), digest_size=8).hexdigest()

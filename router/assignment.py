@@ -10,6 +10,7 @@ Whatever a flag's conditions ask about a request they ask through ``Facts``, and
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -36,6 +37,7 @@ class Reason(StrEnum):
     NOT_INCLUDED = "not_included"
     NOT_ENROLLED = "not_enrolled"
     ENROLLED = "enrolled"
+    STICKY = "sticky"
 
 
 # Of several experiments in one layer the next is asked when one answers like this.
@@ -170,6 +172,10 @@ class CompiledExperiment:
         return Assignment(arm, Reason.ENROLLED, run, where, self._indices[lane])
 
 
+# How an experiment is made ready: a sticky one needs to be told what is remembered of its units.
+Make = Callable[[Flag, RunningExperiment, Prepare], CompiledExperiment]
+
+
 class CompiledFlag:
     """A flag made ready for the hot path.
 
@@ -185,7 +191,7 @@ class CompiledFlag:
         "needs_facts", "needs_unit", "off",
     )  # fmt: skip
 
-    def __init__(self, flag: Flag, prepare: Prepare | None = None) -> None:
+    def __init__(self, flag: Flag, prepare: Prepare | None = None, make: Make = CompiledExperiment) -> None:
         self.flag = flag
         prepare = prepare or ALGORITHMS[flag.algorithm][1]
         off = _off(flag)
@@ -199,7 +205,7 @@ class CompiledFlag:
             (checks_of(flag, rule.when), self._served(rule.serve, Reason.RULE, rule.id))
             for rule in flag.rules
         ]
-        self._experiments = [CompiledExperiment(flag, one, prepare) for one in flag.experiments]
+        self._experiments = [make(flag, one, prepare) for one in flag.experiments]
         self._first = self._experiments[0] if len(self._experiments) == 1 else None
         self._directed = bool(self._requires or self._listed or self._rules)
         asked = [name for checks, _ in self._rules for name, _ in checks]

@@ -18,7 +18,7 @@ from router.metric_keys import Metric
 from router.quantity import percent_ppm
 from router.ramp import DEFAULT_RAMPS, STEP_TIME_MS, STEP_UNITS, coverage_of
 from router.run import plain_values
-from router.strict import Duration, Name, Percent, Whole, wrong
+from router.strict import Duration, Name, Percent, Truth, Whole, wrong
 
 DEFAULT_ALPHA = {"canary": (50_000, 10_000), "ab": (50_000, 50_000)}
 MOST_METRICS = 10  # of each role
@@ -51,6 +51,7 @@ class Experiment(Method):
     holdouts: Annotated[list[Name], Field(max_length=5)] = []
     layer: Name | None = None
     layer_share: Percent | None = None
+    sticky: Truth = False
 
     @model_validator(mode="after")
     def _coherent(self) -> Experiment:
@@ -205,5 +206,6 @@ class Experiment(Method):
             "holdouts": list(self.holdouts),
             "layer": self.layer,
             "layer_share": self.layer_share,
+            "sticky": self.sticky,
         }
         return {key: value for key, value in said.items() if value}

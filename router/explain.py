@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from router.assignment import DEEPEST, CompiledFlag, Facts, given, text_of
+from router.assignment import DEEPEST, CompiledExperiment, CompiledFlag, Facts, Make, Reason, given, text_of
 from router.bucketing import ALGORITHMS, PPM
 from router.flag import Flag, RunningExperiment
 from router.rules import UNIT, Condition, Values, holds
@@ -55,15 +55,20 @@ class StatedFacts:
         return given(flag, self._unit, deeper)
 
 
-def explain(flag: Flag, unit: bytes | None, facts: Facts | None = None) -> list[Step]:
+def explain(
+    flag: Flag, unit: bytes | None, facts: Facts | None = None, make: Make = CompiledExperiment
+) -> list[Step]:
     """The steps of an assignment: question, hash, bucket, range, answer; the last one names the arm."""
     facts = facts or StatedFacts({}, unit=unit)
-    found = CompiledFlag(flag).assign(unit, facts)
+    found = CompiledFlag(flag, make=make).assign(unit, facts)
     steps = []
     for step in _steps(flag, unit, facts):
         steps.append(step)
         if step.pop("end"):
             break
+    if found.reason is Reason.STICKY:
+        answer = f"yes, run {found.run} remembers its unit: it stays, and is analysed"
+        steps.append(_bare("was it enrolled before, and is the run sticky?", answer))
     return [*steps, _bare("which arm?", f"{found.arm} ({found.reason.value})")]
 
 

@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 Expose = Literal["all", "id", "none"]
+Value = str | bool | int | float | dict[str, Any]
 Algorithm = Literal["murmur3-32/v1", "flagd-v2", "sha256-64/v1"]
 
 
@@ -65,7 +66,7 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: str = ""
     set: ArmSet | None = None
     declares: str = ""
-    value: str | bool | int | float | None = None
+    value: Value | None = None
     price: Price | None = None
     pool: PoolLimits | None = None
     warm: int = 0
@@ -189,6 +190,14 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         self.arm(arm)
         others = tuple(name for name in self.killed if name != arm)
         return msgspec.structs.replace(self, killed=(*others, arm) if on else others)
+
+    def with_units_forgotten(self) -> Flag:
+        """What sticky runs remember of units ends with this revision; said of a flag that has its new one."""
+        experiments = tuple(
+            one if one.sticky is msgspec.UNSET else msgspec.structs.replace(one, sticky=self.revision)
+            for one in self.experiments
+        )
+        return msgspec.structs.replace(self, experiments=experiments)
 
     def with_schedule_at(self, now: int) -> Flag:
         """The flag as its schedule wants it at a moment: itself, or another with ``inside`` changed."""

@@ -81,6 +81,9 @@ class RunningExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     audience: tuple[Condition, ...] = ()
     holdouts: tuple[Holdout, ...] = ()
     layer: Slice | None = None
+    sticky: int | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # the revision before which nothing is remembered; 0 is its start
 
     def arm_index(self, arm: str) -> int:
         """0 for control, 1 and up for treatments, -1 for an arm without a lane."""

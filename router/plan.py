@@ -8,12 +8,14 @@ make old evidence meaningless begins a new epoch, and the plan says what is disc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from router.change import Change, Plan, file_text, key_of
 from router.conditions import strangers
+from router.deletion import begun_again
 from router.document import Document
 from router.drift import as_applied, drift_lines, merged, rebuilt
 from router.errors import Problem, SpecError
@@ -48,8 +50,10 @@ class Planner:
         files: Mapping[str, str],
         now: int,
         audit: Audit = lambda route: (),
+        deleted: Mapping[str, Flag] = MappingProxyType({}),
     ) -> None:
         self.audit = audit
+        self.deleted = deleted
         self.flags = dict(flags)
         self.runs = dict(runs)
         self.latest = latest
@@ -88,12 +92,11 @@ class Planner:
         wanted = self.population.with_segments(flag_of(route), document).with_schedule_at(self.now)
         live = self.flags.get(name)
         if live is None:
-            flag = wanted.with_revision(1)
+            flag = begun_again(wanted, self.deleted.get(name))
             self.flags[name] = flag
             arms = ", ".join(f"{arm.name} ({arm.upstream})" for arm in flag.arms)
-            return Change(
-                "route", name, "create", (f"arms {arms}", f"default {flag.default}"), key, text, flag
-            )
+            lines = (f"arms {arms}", f"default {flag.default}")
+            return Change("route", name, "create", lines, key, text, flag)
         base = as_applied(self.files.get(key), self.now)
         flag = self.population.with_segments(merged(base, wanted, live), document)
         drift = self._drift(wanted, flag)
@@ -236,6 +239,12 @@ class Planner:
                 f"a route without another experiment, or one layer with it; {apart[0].experiment} runs on it"
             )
             self._refuse(document, "route", expected, repr(experiment.route))
+            return None
+        if experiment.sticky and flag.match is None:
+            where = document.problem(
+                ("sticky",), "a route that gateways serve", f"{flag.route} without match"
+            )
+            self.problems.append(where)
             return None
         if experiment.schedule and (experiment.schedule.compiled().end_ms or self.now + 1) <= self.now:
             where = document.problem(("schedule", "end"), "an end to come", repr(experiment.schedule.end))

@@ -88,6 +88,11 @@ def start_lines(run: Mapping[str, Any], layer: Slice | None) -> tuple[str, ...]:
         + (" and its schedule has begun" if spec.get("schedule") else ""),
         f"first step {first:g} % of traffic, {len(spec['ramp'])} steps",
         *(("promotion goes on from the evidence of earlier attempts",) if run["prior"] else ()),
+        *(
+            ("sticky: who was enrolled stays, whatever audience and coverage say later",)
+            if spec.get("sticky")
+            else ()
+        ),
         *([f"owns {ranges(layer.ranges)} of layer {layer.layer}"] if layer else []),
     )
 

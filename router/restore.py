@@ -32,7 +32,7 @@ def restored(live: Flag, kept: Flag) -> Flag:
     own = {field: getattr(live, field) for field in LIVE_FIELDS}
     arms = {arm.name for arm in kept.arms}
     own["killed"] = tuple(arm for arm in live.killed if arm in arms)
-    flag = msgspec.structs.replace(kept, **own, revision=live.revision + 1)
+    flag = msgspec.structs.replace(kept, **own, revision=live.revision + 1).with_units_forgotten()
     flag.check()
     return flag
 
@@ -63,7 +63,9 @@ def exported(
                 continue
             document = json.loads(text)
             name = document[kind]
-            if kind == "route" and name in flags:
+            if kind == "route":
+                if name not in flags:
+                    continue  # deleted
                 document["default"] = flags[name].default
             if kind == "experiment" and runs.get(latest.get(name, ""), {}).get("state", "ended") in FINAL:
                 continue

@@ -101,7 +101,7 @@ class Route(Strict):
     unit: UnitModel
     arms: Annotated[dict[Name, ArmModel], Field(min_length=1, max_length=32)]
     default: Name
-    type: Literal["string", "boolean", "integer", "float"] = "string"
+    type: Literal["string", "boolean", "integer", "float", "object"] = "string"
     expose: Literal["all", "id", "none"] = "all"
     first_byte_timeout: Duration | None = None
     total_timeout: Duration | None = None

@@ -87,7 +87,7 @@ def _moment(text: str, _: bool) -> float:
     """Seconds since 1970: RFC 3339 with its zone, or the number itself."""
     if text.isascii() and text.isdigit() and len(text) <= 12:
         return float(text)
-    moment = datetime.fromisoformat(text)
+    moment = datetime.fromisoformat(text.upper())  # the "t" and the "z" may be small
     if moment.tzinfo is None:
         raise ValueError(text)
     return moment.timestamp()

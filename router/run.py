@@ -130,4 +130,5 @@ def running_experiment(
         audience=msgspec.convert(spec.get("audience", ()), tuple[Condition, ...]),
         holdouts=holdouts,
         layer=layer,
+        sticky=0 if spec.get("sticky") else msgspec.UNSET,
     )

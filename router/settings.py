@@ -62,6 +62,7 @@ TABLE: tuple[Row, ...] = (
         100_000,
         "Rows a worker keeps while Redis does not answer; more are dropped and counted.",
     ),
+    Row("sticky_units", 100_000, "Units that a sticky run remembers; more are counted, and are not sticky."),
     Row("poll_ms", 500, "How often a gateway asks for moved revisions."),
     Row("store_timeout_ms", 1000, "Longest wait for one answer of Redis."),
     Row("connect_timeout_ms", 1000, "Longest wait for a connection to an upstream."),
@@ -112,6 +113,7 @@ class Settings:
     flush_ms: int
     flush_rows: int
     buffer_rows: int
+    sticky_units: int
     poll_ms: int
     store_timeout_ms: int
     connect_timeout_ms: int

@@ -149,6 +149,14 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "gateway",
+        "pointsman_sticky",
+        "counter",
+        "Sticky runs: units that Redis took, exposures and units for which there was no room (full), exchanges that "
+        "failed.",
+        ("event",),
+    ),
+    Row(
+        "gateway",
         "pointsman_entries",
         "counter",
         "Entries of events sent to Redis: written, failed.",

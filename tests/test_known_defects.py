@@ -1,6 +1,7 @@
 """Defects that flag and assignment systems have shipped, each with the tests that keep it out of this one.
 
-A row is what users of other systems ran into. The tests it names must exist; they say themselves what they hold.
+A row is what users of other systems ran into. The tests it names must exist; they say themselves what they hold. Each row
+was tried when it was written: with the defect planted in the product at least one of its tests failed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ DEFECTS: dict[str, tuple[str, ...]] = {
     ),
     "the same users are first in every experiment, for want of a salt": (
         "router/test_bucketing.py test_one_salt_says_nothing_about_another",
+        "router/test_moves.py test_every_run_of_every_route_deals_by_a_salt_of_its_own",
     ),
     "a layer dealt by another, weaker hash than its experiments": (
         "router/test_moves.py test_members_of_a_layer_are_disjoint_and_starting_or_ending_one_moves_no_other",
@@ -35,6 +37,7 @@ DEFECTS: dict[str, tuple[str, ...]] = {
     ),
     "implementations that hash other octets of the same text": (
         "router/test_bucketing.py test_the_library_equals_the_published_algorithm",
+        "router/test_bucketing.py test_golden_buckets_never_change",
         "router/test_differential.py test_flagd_deals_every_unit_to_the_same_arm",
         "router/test_differential.py test_duckdb_deals_every_unit_to_the_same_bucket",
     ),
@@ -49,7 +52,7 @@ DEFECTS: dict[str, tuple[str, ...]] = {
         "router/test_moves.py test_raising_coverage_or_inclusion_only_adds_and_lowering_lets_the_last_go_first",
     ),
     "raising one group takes units from another": (
-        "router/test_assignment.py test_three_arms_each_get_their_lane",
+        "router/test_moves.py test_raising_coverage_of_three_arms_moves_nobody_from_arm_to_arm",
         "router/test_moves.py test_the_planned_moves_are_the_measured_ones",
     ),
     "publishing, renaming or reordering moves units": (
@@ -58,7 +61,14 @@ DEFECTS: dict[str, tuple[str, ...]] = {
     ),
     "a sticky canary drifts to all traffic": (
         "router/test_assignment.py test_a_unit_keeps_its_bucket_whatever_else_changes",
+        "router/test_sticky.py test_a_sticky_canary_does_not_drift_to_all_traffic",
         "controller/test_population.py test_a_returning_population_is_not_mistaken_for_an_effect",
+    ),
+    "nobody can be kept in when the share goes down": (
+        "router/test_sticky.py test_who_was_enrolled_keeps_the_arm_at_any_coverage_and_whatever_the_attributes",
+    ),
+    "a sticky arm that outlives its rollback": (
+        "gateway/test_sticky.py test_memory_does_not_outlive_kill_switch_rollback_and_epoch",
     ),
     "weights without the same arm for the same unit": (
         "router/test_assignment.py test_units_fall_into_arms_as_their_lanes_are_wide",
@@ -77,7 +87,7 @@ DEFECTS: dict[str, tuple[str, ...]] = {
     # Identity.
     "an absent unit falls into the first arm, or all share a bucket": (
         "router/test_assignment.py test_disabled_comes_before_the_absent_unit_and_that_before_lanes",
-        "gateway/test_identify.py test_a_held_body_without_a_unit_leaves_the_later_places",
+        "gateway/test_routing.py test_without_a_unit_nobody_falls_into_a_lane",
     ),
     "a unit that is seen in two arms stays in the analysis": (
         "controller/test_fold.py test_a_unit_seen_in_two_arms_is_dropped_in_both_alike",
@@ -88,11 +98,11 @@ DEFECTS: dict[str, tuple[str, ...]] = {
         "api/test_exposures.py test_enrolled_units_are_written_with_their_bucket_and_arm_and_nobody_else",
     ),
     "exposures deduplicated across epochs": (
-        "controller/test_fold.py test_any_order_and_any_batching_give_the_same_bits",
-        "router/test_assignment.py test_a_new_epoch_deals_anew",
+        "gateway/test_routing.py test_a_unit_is_exposed_again_in_each_epoch",
     ),
     "exposures that are lost because they were taken for sent": (
-        "controller/test_fold.py test_a_repeated_outcome_and_a_repeated_entry_count_once",
+        "gateway/test_recorder.py test_a_failed_flush_keeps_its_number_and_its_content",
+        "gateway/test_recorder.py test_whatever_happens_taken_is_folded_dropped_or_pending",
         "gateway/test_process.py test_a_killed_worker_fails_only_its_open_requests_and_its_rows_are_reported",
     ),
     # Sample ratio.
@@ -115,9 +125,13 @@ DEFECTS: dict[str, tuple[str, ...]] = {
     "ranges are given again while their units still remember": (
         "router/test_plan_population.py test_ranges_of_an_ended_run_rest_before_they_are_given_again",
     ),
+    "a layer of two kinds of unit": (
+        "router/test_plan_population.py test_what_is_refused_says_where_what_was_expected_and_what_is_near",
+    ),
     # Remote evaluation.
     "a bulk answer is spoilt by one flag": (
         "api/test_ofrep.py test_all_flags_come_sorted_and_one_without_its_unit_does_not_spoil_the_others",
+        "api/test_ofrep.py test_a_flag_that_cannot_be_read_spoils_no_other",
     ),
     "a tag that stays when the context changes": (
         "api/test_ofrep.py test_the_tag_covers_the_whole_context",
@@ -151,6 +165,8 @@ DEFECTS: dict[str, tuple[str, ...]] = {
     # Rules.
     "an unknown operator quietly fits nothing": (
         "router/test_rules.py test_a_bad_operator_or_operand_is_an_error_with_its_place",
+        "router/test_flag.py test_a_contradiction_is_refused_with_its_place",
+        "router/test_plan_population.py test_what_is_refused_says_where_what_was_expected_and_what_is_near",
     ),
     "prerequisites that lead back": (
         "router/test_plan_population.py test_prerequisites_over_three_files_that_lead_back_are_refused",

@@ -13,10 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOOR = (
-    "errors document telemetry settings address protocols serving bucketing quantity rules traits lanes source schedule flag assignment explain "
+    "errors document telemetry settings address protocols serving bucketing quantity rules traits lanes source schedule flag assignment sticky explain "
     "moves forcing decision_id events record outcome reading moments claims metric methods ramp strict serving_keys token_keys arm conditions route metric_keys "
     "population run experiment_keys experiment files layers timetable prospect sizes forecast notes degradation change drift identity lifecycle roll prerequisites plan_lines "
-    "plan_population plan restore attribution health readouts weighing verdict evidence sentence decision"
+    "plan_population deletion plan restore attribution health readouts weighing verdict evidence sentence decision"
 ).split()
 # What each part may import beside the standard library and itself. "floor" is the floor; more are packages or modules.
 # numpy comes with stats and is for what looks ahead; that the gateway loads neither is checked below.

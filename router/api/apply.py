@@ -80,13 +80,14 @@ def _apply(
     here: Plane, documents: list[Document], expected: Mapping[str, int], actor: str, reason: str, *, dry: bool
 ) -> dict[str, Any]:
     live = here.store.live()
-    _hold_to(live, expected, here)
+    hold_to(live, expected, here)
     files = parse_documents(documents, _known(live))
 
     def audit(route: str) -> list[dict[str, Any]]:
         return here.store.audit(count=DRIFT_REACH, route=route)
 
-    plan = Planner(live.flags, live.runs, live.latest, live.files, here.now(), audit).plan(files)
+    planner = Planner(live.flags, live.runs, live.latest, live.files, here.now(), audit, live.deleted)
+    plan = planner.plan(files)
     if not dry:
         _commit(here, live, plan, actor, reason)
     touched = {change.flag.route: change.flag for change in plan.changes if change.flag is not None}
@@ -112,7 +113,12 @@ def _known(live: Live) -> dict[str, list[str]]:
     return known | {"route": list(live.flags)}
 
 
-def _hold_to(live: Live, expected: Mapping[str, int], here: Plane) -> None:
+def hold_to(live: Live, expected: Mapping[str, int], here: Plane) -> None:
+    """Routes must be at these revisions.
+
+    Raises:
+        StaleRevision: one is not; it carries the difference.
+    """
     for route, revision in expected.items():
         flag = live.flags.get(route)
         found = flag.revision if flag else 0

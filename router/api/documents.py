@@ -1,4 +1,4 @@
-"""One route or one experiment as its document: read it with its tag, put it back changed.
+"""One route or one experiment as its document: read it with its tag, put it back changed, take a route away.
 
 The tag is the revision of the route's flag, which grows with every change of either. A document that was changed on an
 old revision is refused with 412, one that lost a race with 409; both say the two revisions and what differs.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from router.api.apply import made_true
+from router.api.deleting import take_away
 from router.api.experiments import document_of, flag_of
 from router.api.plane import Plane, plane
 from router.api.tags import names
@@ -48,13 +49,29 @@ def _put(kind: str, name: str, route: str | None) -> Response:
         expected = f"one document that begins with '{kind}: {name}'"
         raise SpecError([Problem("body", expected, ", ".join(map(repr, named)) or "none")])
     route = route or str(documents[0].data.get("route"))
-    dry = request.args.get("dry_run", "0") not in ("", "0", "false")
+    dry = _says("dry_run")
     actor, reason = request.args.get("actor", "api"), request.args.get("reason", "")
     answer = jsonify(made_true(here, documents, _expected(here, route), actor, reason, dry=dry))
     flag = here.store.flag(route)
     if flag is not None:
         answer.set_etag(str(flag.revision))
     return answer
+
+
+@views.delete("/v1/routes/<name>")
+def delete_route(name: str) -> Response:
+    """A route taken away; with a run that lives on it only where ``end_runs=1`` says so."""
+    actor, reason = request.args.get("actor", "api"), request.args.get("reason", "")
+    here, dry = plane(), _says("dry_run")
+    if not dry and not reason.strip():
+        raise SpecError([Problem("reason", "a text", "nothing")])
+    expected = _expected(here, name)
+    return jsonify(take_away(here, name, expected, actor, reason, dry=dry, end_runs=_says("end_runs")))
+
+
+def _says(name: str) -> bool:
+    """Whether an argument of the address is there and not a no."""
+    return request.args.get(name, "0") not in ("", "0", "false")
 
 
 def _expected(here: Plane, route: str) -> dict[str, int]:

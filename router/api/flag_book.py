@@ -56,17 +56,20 @@ class FlagBook:
         """Read what changed, or everything; False when the store is not the one whose changes were followed."""
         position = 0 if whole else self._position
         read: dict[str, CompiledFlag] = {}
+        gone: set[str] = set()
         while True:
             found = self._store.moved(position)
             if not whole and (found.store_id != self._store_id or found.latest < self._position):
                 return False
             read |= {name: self._compiled(name, flag) for name, flag in found.changed.items()}
             read |= {name: self._flags[name] for name in found.corrupt if name in self._flags}
+            gone |= found.gone
             position = found.position
-            if len(found.changed) + len(found.corrupt) < PAGE:
+            if len(found.changed) + len(found.corrupt) + len(found.gone) < PAGE:
                 break
-        if read or whole:
-            self._flags = read if whole else {**self._flags, **read}
+        if read or gone or whole:
+            left = {} if whole else {name: one for name, one in self._flags.items() if name not in gone}
+            self._flags = {**left, **read}
             self._digest = ""
         self._position, self._store_id = position, found.store_id
         if whole:

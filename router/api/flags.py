@@ -14,18 +14,21 @@ from router.api.apply import audit_entry
 from router.api.bodies import Body, read_body
 from router.api.experiments import flag_of, run_of
 from router.api.plane import Plane, plane
-from router.assignment import CompiledFlag
+from router.assignment import CompiledExperiment, CompiledFlag, Make
 from router.change import key_of
 from router.errors import Problem, SpecError, StaleRevision, UnknownName, nearest
 from router.explain import StatedFacts, explain, simulate
 from router.flag import Flag
+from router.lanes import RunningExperiment
 from router.layers import free, overlaps, owners
 from router.moves import moved
 from router.population import LayerFile
 from router.quantity import Unreadable, duration_ms
 from router.restore import exported, restored
 from router.rules import Values
+from router.sticky import Remembers, making
 from router.store.flags import Change
+from router.store.sticky import Memory
 
 WRITES_TRIED = 3
 MOST_UNITS = 100_000
@@ -82,7 +85,13 @@ def why() -> Response:
         if key.startswith("attr.")
     }
     _declared(flag, stated)
-    return jsonify(explained(flag, unit, stated, plane().flags.flags()))
+    return jsonify(explained(flag, unit, stated, plane().flags.flags(), making(_remembered)))
+
+
+def _remembered(experiment: RunningExperiment) -> Remembers:
+    """What gateways remember of a sticky run's units, asked of the store unit by unit."""
+    here, memory = plane(), Memory(experiment.run, int(experiment.sticky or 0))
+    return lambda unit: here.sticky.has(memory, here.digest(unit))
 
 
 def _declared(flag: Flag, stated: dict[str, tuple[str, ...]]) -> None:
@@ -101,12 +110,13 @@ def explained(
     unit: str | None,
     attributes: dict[str, tuple[str, ...]] | None = None,
     flags: Mapping[str, CompiledFlag] | None = None,
+    make: Make = CompiledExperiment,
 ) -> dict[str, Any]:
     """The assignment of a unit with every step that led to it; an empty unit is no unit."""
     octets = unit.encode() if unit else None
     stated: dict[str, Values] = dict(attributes or {})
     facts = StatedFacts(stated, flags, octets)
-    found = CompiledFlag(flag).assign(octets, facts)
+    found = CompiledFlag(flag, make=make).assign(octets, facts)
     return {
         "route": flag.route,
         "revision": flag.revision,
@@ -118,7 +128,7 @@ def explained(
         "run": found.run,
         "bucket": found.bucket,
         "analysed": found.arm_index >= 0,
-        "steps": explain(flag, octets, facts),
+        "steps": explain(flag, octets, facts, make),
     }
 
 
@@ -137,11 +147,12 @@ def simulated(route: str) -> Response:
 @views.get("/v1/routes/<route>/revisions")
 def revisions(route: str) -> Response:
     """The revisions of a route that are kept, newest first."""
-    flag_of(plane(), route)
     rows = [
         {"revision": number, "digest": flag.digest(), "default": flag.default, "flag": flag.document()}
         for number, flag in sorted(plane().store.revisions(route).items(), reverse=True)
     ]
+    if not rows:
+        flag_of(plane(), route)  # says that there is none
     return jsonify({"route": route, "revisions": rows})
 
 
@@ -149,11 +160,12 @@ def revisions(route: str) -> Response:
 def rolled_back(route: str) -> Response:
     """An earlier revision of a flag made the present one."""
     here, body = plane(), read_body(RollbackBody)
-    live, kept = flag_of(here, route), here.store.revisions(route)
+    gone = here.store.deleted(route)
+    live, kept = gone or flag_of(here, route), here.store.revisions(route)
     if body.to not in kept:
         raise UnknownName(f"kept revision of {route}", str(body.to), [str(number) for number in kept])
     wanted = restored(live, kept[body.to])
-    moves = moved(live, wanted)
+    moves = moved(live, wanted) if gone is None else []
     entry = audit_entry(here, body.actor, "rollback-flag", body.reason, route, None, old=live, new=wanted)
     here.store.commit(Change(entry, wanted))
     here.counts.acts.labels("rollback-flag").inc()
@@ -189,7 +201,7 @@ def _switch(here: Plane, route: str, act: str, body: SwitchBody) -> dict[str, An
         raise SpecError([Problem("arm", "an arm other than the default", repr(body.arm), hint)])
     wanted = flag.with_kill(body.arm, on=on)
     if wanted != flag:
-        wanted = wanted.with_revision(flag.revision + 1)
+        wanted = wanted.with_revision(flag.revision + 1).with_units_forgotten()
         entry = audit_entry(here, body.actor, act, body.reason, route, None, old=flag, new=wanted)
         here.store.commit(Change(entry, wanted))
         here.counts.acts.labels(act).inc()

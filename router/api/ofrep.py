@@ -46,6 +46,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.NOT_INCLUDED: "DEFAULT",
     Reason.NOT_ENROLLED: "DEFAULT",
     Reason.ENROLLED: "SPLIT",
+    Reason.STICKY: "SPLIT",
 }
 
 Code = Literal["PARSE_ERROR", "INVALID_CONTEXT", "TARGETING_KEY_MISSING", "FLAG_NOT_FOUND", "GENERAL"]

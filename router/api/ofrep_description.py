@@ -16,6 +16,9 @@ from router.api.ofrep import CODES, REASONS
 PATH = "/ofrep/v1/openapi.json"
 KEY_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 JSON = "application/json"
+VALUE: dict[str, Any] = {
+    "anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}, {"type": "object"}]
+}
 PRIMITIVE: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]}
 
 views = Blueprint("ofrep_description", __name__)
@@ -58,7 +61,7 @@ SCHEMAS: dict[str, Any] = {
     "success": _object(
         ["key", "value", "reason", "variant"],
         key=TEXT,
-        value=PRIMITIVE,
+        value=VALUE,
         reason={"type": "string", "enum": sorted(set(REASONS.values()))},
         variant=TEXT,
         metadata=_ref("metadata"),

@@ -24,6 +24,7 @@ from router.store.events import EventLog
 from router.store.flags import FlagStore
 from router.store.keys import Keys
 from router.store.secrets import load_secrets
+from router.store.sticky import StickyUnits
 
 EXTENSION = "pointsman"
 WRITER_ROLE = "api"
@@ -42,6 +43,7 @@ class Plane:
     store: FlagStore
     runs: RunBook
     flags: FlagBook
+    sticky: StickyUnits
     outcomes: OutcomeLog
     signer: Signer
     forcing: Forcing
@@ -73,6 +75,7 @@ def build(settings: Settings, client: redis.Redis, now: Callable[[], int] = wall
         store=store,
         runs=runs,
         flags=FlagBook(store),
+        sticky=StickyUnits(client, keys),
         outcomes=outcomes,
         signer=Signer(secrets.decision_keys),
         forcing=Forcing(secrets.decision_keys),

@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kill": ("flags", "Give an arm's units the default arm at once; without --arm, everyone."),
     "unkill": ("flags", "Take a kill switch back."),
     "force": ("flags", "A signed word that forces an arm for testing."),
+    "delete": ("flags", "Take a route away; the plan is shown first, and rollback-flag brings it back."),
     "rollback-flag": ("flags", "Make an earlier revision of a route's flag the present one."),
     "export": ("flags", "Everything that is applied, as files that apply takes back unchanged."),
     "layers": ("flags", "Who owns what of each layer, and which experiments meet in one unit."),

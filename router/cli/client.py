@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from router.errors import PointsmanError, Problem, SpecError
@@ -66,9 +67,16 @@ class Api:
         """The answer of a changing call."""
         return self._call("POST", path, json.dumps(document).encode())
 
-    def _call(self, method: str, path: str, body: bytes | None) -> Any:
+    def delete(self, path: str, tag: int | None = None) -> Any:
+        """The answer of a call that takes something away, at that revision of it alone if one is given."""
+        return self._call("DELETE", path, None, {} if tag is None else {"If-Match": f'"{tag}"'})
+
+    def _call(
+        self, method: str, path: str, body: bytes | None, fields: Mapping[str, str] = MappingProxyType({})
+    ) -> Any:
         request = urllib.request.Request(self.address + path, data=body, method=method)  # noqa: S310 - address given by its user
-        request.add_header("Content-Type", "application/json")
+        for name, value in {"Content-Type": "application/json", **fields}.items():
+            request.add_header(name, value)
         if self.token:
             request.add_header("Authorization", f"Bearer {self.token}")
         try:

@@ -13,7 +13,7 @@ import click
 
 from router.cli import render
 from router.cli.client import api_of
-from router.cli.exits import YES
+from router.cli.exits import NO, YES
 from router.cli.files import api_option, json_option
 
 attribute_option = click.option(
@@ -133,6 +133,36 @@ def force(route: str, arm: str, time: str, reason: str, address: str | None, as_
     body = {"actor": getpass.getuser(), "reason": reason, "arm": arm, "time": time}
     answer = api_of(address).post(f"/v1/routes/{quote(route)}/force", body)
     return _show(answer, f"{answer['header']}: {answer['value']}", as_json)
+
+
+@click.command()
+@click.argument("route")
+@click.option("--reason", default="", help="Kept in the audit log; needed unless it is a dry run.")
+@click.option("--dry-run", is_flag=True, help="Plan only.")
+@click.option(
+    "--end-runs", is_flag=True, help="Roll back the runs that live on it; without this it is refused."
+)
+@click.option("--yes", is_flag=True, help="Do not ask; without a terminal nobody is asked.")
+@api_option
+@json_option
+def delete(
+    route: str, reason: str, dry_run: bool, end_runs: bool, yes: bool, address: str | None, as_json: bool
+) -> int:
+    """Take a route away. What goes with it is shown first; rollback-flag brings it back."""
+    api, path = api_of(address), f"/v1/routes/{quote(route)}?"
+    planned = api.delete(path + urlencode({"dry_run": 1}))
+    if dry_run:
+        return _show(planned, planned["text"], as_json)
+    if not reason.strip():
+        raise click.UsageError("--reason: expected why, found nothing")
+    if not yes and sys.stdin.isatty():
+        click.echo(planned["text"], err=True)
+        if not click.confirm(f"delete {route}?", err=True):
+            click.echo("nothing was done", err=True)
+            return NO
+    asked = {"actor": getpass.getuser(), "reason": reason, "end_runs": int(end_runs)}
+    answer = api.delete(path + urlencode(asked), planned["revision"])  # what was shown is what is done
+    return _show(answer, f"{answer['text']}\n{route} is deleted with revision {answer['revision']}", as_json)
 
 
 @click.command(name="rollback-flag")

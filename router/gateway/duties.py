@@ -13,7 +13,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,14 @@ from router.gateway.probes import Probes
 from router.gateway.recorder import Recorder
 from router.gateway.routing import Gate
 from router.gateway.snapshot import CompiledRoute, Compiler, Snapshot
+from router.gateway.sticky import Sticky
 from router.gateway.tracing import Tracing, provider_of
 from router.settings import Settings
 from router.store.connect import connect_async, reachable
 from router.store.events import AsyncEventLog
 from router.store.keys import Keys
 from router.store.secrets import Secrets
+from router.store.sticky import StickyLog
 from router.store.watch import FlagWatch
 
 HEARTBEAT_S = 1.0
@@ -82,7 +84,10 @@ class Duties:
         self.recorder = Recorder(
             self._events, row, writer, flush_rows=settings.flush_rows, buffer_rows=settings.buffer_rows
         )
-        self.gate = self._gate(secrets)
+        digest = unit_digester(secrets.unit_key)
+        self.gate = self._gate(secrets, digest)
+        most = settings.sticky_units
+        self._sticky = Sticky(StickyLog(self._client, self._keys, most), digest, most, row)
         self._probes = Probes(self._probed)
         self._compiler = Compiler(
             lambda url, limits=None: upstream_of(url, self.counts, limits),
@@ -90,6 +95,7 @@ class Duties:
             settings.first_byte_timeout_ms,
             settings.total_timeout_ms,
             self._probes,
+            self._sticky,
         )
         self.front, self._access_log, self._spans = self._dressed()
         self.flags = HeldFlags(self.gate, self._compiler, row, self._data_dir, log, self._swapped)
@@ -98,18 +104,19 @@ class Duties:
         self._flush_now = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._remembers = asyncio.Event()
         self.recorder.wake = self._flush_now.set
         self._tasks: list[asyncio.Task[None]] = []
         self._stalls = row.tally("pointsman_loop_stalls")
         self._stalled_ms = row.tally("pointsman_loop_stalled_ms")
         self._http = {name: row.tally("pointsman_http", event=name) for name in HTTP_COUNTS}
 
-    def _gate(self, secrets: Secrets) -> Gate:
+    def _gate(self, secrets: Secrets, digest: Callable[[bytes], int]) -> Gate:
         """The gate without flags."""
         return Gate(
             self.recorder,
             Signer(secrets.decision_keys),
-            unit_digester(secrets.unit_key),
+            digest,
             self._row,
             forcing=Forcing(secrets.decision_keys),
             hold_limit=self._settings.body_hold_limit,
@@ -134,6 +141,7 @@ class Duties:
     def _swapped(self, snapshot: Snapshot) -> None:
         """Other flags route from now on."""
         self.recorder.running(snapshot.running())
+        self._sticky.running(one for route in snapshot.experiments() for one in route.flag.experiments)
         self._compiler.servers.heard(self._probes.ready)
         self._beat_now.set()
 
@@ -148,6 +156,7 @@ class Duties:
         jobs: list[Coroutine[Any, Any, None]] = [
             self._watch.run(),
             self._flush_forever(),
+            self._remember_forever(),
             self._beat_forever(),
             self._look_forever(),
             self._read_keys_forever(),
@@ -158,7 +167,8 @@ class Duties:
 
     async def asked(self) -> None:
         """Wait until Redis was asked once, and issuers for their keys: before that no request should come in."""
-        await _wait(self.flags.asked, 2 * self._settings.store_timeout_ms / 1000)
+        for event in (self.flags.asked, self._remembers):
+            await _wait(event, 2 * self._settings.store_timeout_ms / 1000)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(KEYS_AT_START_S):
                 await self._compiler.keysets.refresh()
@@ -181,6 +191,18 @@ class Duties:
             except StoreUnavailable:
                 pause = min(max(pause * 2, RETRY_S[0]), RETRY_S[1])
                 await _wait(self._stopping, pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+
+    async def _remember_forever(self) -> None:
+        await _wait(self.flags.asked, 2 * self._settings.store_timeout_ms / 1000)
+        pause = 0.0
+        while not self._stopping.is_set():
+            try:
+                await self._sticky.exchange()
+                pause = self._settings.flush_ms / 1000
+            except StoreUnavailable:
+                pause = min(max(pause * 2, RETRY_S[0]), RETRY_S[1])
+            self._remembers.set()
+            await _wait(self._stopping, pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
 
     def publish(self) -> None:
         """Copy all counters to shared memory."""
@@ -278,6 +300,7 @@ class Duties:
             await asyncio.to_thread(self._spans.force_flush, int(LAST_CALLS_S * 1000))
         with contextlib.suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(LAST_CALLS_S):
+                await self._sticky.exchange()
                 await self.recorder.flush(clock())
                 with reachable("heartbeat"):
                     await self._client.hdel(self._keys.gateways, self.writer)

@@ -87,8 +87,8 @@ class HeldFlags:
             self._behind.pop(name, None)
             self._gone.discard(name)
         for name in gone:
-            self._tokens.pop(name, None)
-            self._changed.pop(name, None)
+            for held in (self._tokens, self._changed, self._overridden, self._corrupt, self._behind):
+                held.pop(name, None)
         self._gone |= gone
         self._unfrozen += len(compiled) if len(compiled) > 1 else 0
         if self._unfrozen >= FREEZE_EVERY:

@@ -201,6 +201,8 @@ class Gate:
             ticket.place = place
             if running.traits is not None and place is not None:
                 place[0].requests.describe(place[1], *running.traits.read(head))
+            if running.sticky is not None:
+                running.sticky.enrolled(ticket.unit)
         if shown and running is not None:
             sign = running.signing.get(index) or self._signing(running, revision, index)
             ticket.answer_headers += shown + sign(ticket.unit, now, ticket.request) + b"\r\n"

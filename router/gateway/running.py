@@ -7,6 +7,7 @@ from collections.abc import Callable
 from msgspec import UNSET
 
 from router.flag import Flag
+from router.gateway.sticky import Units
 from router.gateway.traits import TraitReader
 from router.lanes import RunningExperiment
 
@@ -20,11 +21,13 @@ class Running:
         measures: what gateways measure of each answer, or read in it, and write down; most runs have none.
         slow_us: beyond it a request is slow; None where the run does not ask.
         traits: reads what is kept with an exposure; None where the run declares nothing.
+        sticky: the units that it remembers; None where it is not sticky.
     """
 
-    __slots__ = ("epoch", "headers", "measures", "run", "signing", "slow_us", "traits")
+    __slots__ = ("epoch", "headers", "measures", "run", "signing", "slow_us", "sticky", "traits")
 
-    def __init__(self, flag: Flag, experiment: RunningExperiment) -> None:
+    def __init__(self, flag: Flag, experiment: RunningExperiment, sticky: Units | None = None) -> None:
+        self.sticky = sticky
         self.run = experiment.run.encode()
         self.epoch = experiment.epoch
         self.signing: dict[int, Callable[[int, int, int], bytes]] = {}

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from router.assignment import CompiledFlag
+from router.assignment import CompiledExperiment, CompiledFlag, Make
 from router.errors import Problem, SpecError
 from router.flag import Arm, Flag
 from router.gateway.answer_reader import AnswerReader
@@ -27,8 +27,11 @@ from router.gateway.overlay import Overlay
 from router.gateway.running import Running
 from router.gateway.servers import Servers, Watcher
 from router.gateway.shadowing import Shadowing, Warming, every
+from router.gateway.sticky import Sticky, Units
 from router.gateway.table import Table
+from router.lanes import RunningExperiment
 from router.serving import Serving, Shadow
+from router.sticky import making
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
 SAFE = re.compile(r"[!-~]{1,200}")
@@ -62,8 +65,8 @@ class CompiledRoute:
     def __init__(self, flag: Flag, compiler: Compiler) -> None:
         _check_names(flag)
         self.flag = flag
-        self.compiled = CompiledFlag(flag)
-        self.running = {one.run: Running(flag, one) for one in flag.experiments}
+        self.compiled = CompiledFlag(flag, make=compiler.make)
+        self.running = {one.run: Running(flag, one, compiler.units(one)) for one in flag.experiments}
         self.first = next(iter(self.running.values()), None)
         self.attributes = {name: AttributeReader(kind, rest) for name, kind, rest in flag.attributes}
         self.identify = Identifier(flag.unit, compiler.keysets, compiler.refused(flag.route))
@@ -117,8 +120,11 @@ class Compiler:
         first_byte_ms: int,
         total_ms: int,
         probes: Watcher | None = None,
+        sticky: Sticky | None = None,
     ) -> None:
         self.row = row
+        self.sticky = sticky
+        self.make: Make = CompiledExperiment if sticky is None else making(sticky.remembered)
         self.first_byte_ms = first_byte_ms
         self.total_ms = total_ms
         self.servers = Servers(make_upstream, probes)
@@ -137,6 +143,10 @@ class Compiler:
             self.row.tally("pointsman_refused_tokens", route=route, reason=reason).n += 1
 
         return count
+
+    def units(self, experiment: RunningExperiment) -> Units | None:
+        """The units that a run remembers here."""
+        return None if self.sticky is None else self.sticky.units(experiment)
 
     def swapped(self, new: Iterable[CompiledRoute], old: Iterable[CompiledRoute]) -> None:
         """These routes are in use from now on and those no longer."""

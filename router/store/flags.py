@@ -50,6 +50,7 @@ class Change:
         token: the controller's fencing token; None for people.
         superseded: the run that ``run`` takes the place of, its version one above the expected one too.
         after: the expected revision; None is the one before the flag's.
+        deletes: the flag is taken away, and ``flag`` is how it was, under the revision of that.
     """
 
     audit: Mapping[str, Any]
@@ -59,6 +60,7 @@ class Change:
     token: int | None = None
     superseded: Ended | None = None
     after: int | None = None
+    deletes: bool = False
 
     @property
     def expected(self) -> int:
@@ -81,19 +83,26 @@ class FlagStore:
         keys = self._keys
         with reachable("live"):
             pipe = self._client.pipeline(transaction=True)
-            for key in (keys.flags, keys.runs, keys.experiments, keys.files):
+            for key in (keys.flags, keys.runs, keys.experiments, keys.files, keys.deleted):
                 pipe.hgetall(key)
-            flags, runs, latest, files = (text_keys(row) for row in pipe.execute())
+            flags, runs, latest, files, deleted = (text_keys(row) for row in pipe.execute())
         parsed, corrupt = parse_flags(flags)
         states, broken = documents_of(runs)
         corrupt |= {f"run {name}": problem for name, problem in broken.items()}
         names, texts = ({name: text.decode() for name, text in row.items()} for row in (latest, files))
-        return Live(parsed, states, names, texts, corrupt)
+        return Live(parsed, states, names, texts, corrupt, parse_flags(deleted)[0])
 
     def flag(self, route: str) -> Flag | None:
         """The flag of a route."""
+        return self._read(self._keys.flags, route)
+
+    def deleted(self, route: str) -> Flag | None:
+        """The flag of a route that was deleted, under the revision of its deletion."""
+        return self._read(self._keys.deleted, route)
+
+    def _read(self, key: str, route: str) -> Flag | None:
         with reachable("flag"):
-            text = cast("bytes | None", self._client.hget(self._keys.flags, route))
+            text = cast("bytes | None", self._client.hget(key, route))
         return Flag.parse(text) if text is not None else None
 
     def file(self, key: str) -> str:
@@ -111,10 +120,13 @@ class FlagStore:
             (identity, head), rows = pipe.execute()
             names = [name for name, _ in rows]
             texts: Any = self._client.hmget(self._keys.flags, names) if names else []
-        found = {name.decode(): text or b"" for name, text in zip(names, texts, strict=True)}
-        changed, corrupt = parse_flags(found)
+            found = {name.decode(): text or b"" for name, text in zip(names, texts, strict=True)}
+            lacking = [name for name, text in found.items() if not text]
+            tokens: Any = self._client.hmget(self._keys.revisions, lacking) if lacking else []
+        gone = {name for name, token in zip(lacking, tokens, strict=True) if (token or b"").endswith(b":")}
+        changed, corrupt = parse_flags({name: text for name, text in found.items() if name not in gone})
         where = int(rows[-1][1]) if rows else position
-        return Moved(changed, corrupt, where, (identity or b"").decode(), int(head or 0))
+        return Moved(changed, corrupt, frozenset(gone), where, (identity or b"").decode(), int(head or 0))
 
     def latest(self) -> int:
         """The number of the latest change of a flag."""
@@ -122,8 +134,8 @@ class FlagStore:
             return int(cast("bytes | None", self._client.hget(self._keys.meta, "changes")) or 0)
 
     def revisions(self, route: str) -> dict[int, Flag]:
-        """The last revisions of a route, by number; one that cannot be read is left out."""
-        latest = self.flag(route)
+        """The last revisions of a route, deleted or not, by number; one that cannot be read is left out."""
+        latest = self.flag(route) or self.deleted(route)
         if latest is None:
             return {}
         numbers = [n for n in range(latest.revision - REVISIONS_KEPT + 1, latest.revision + 1) if n > 0]
@@ -192,7 +204,7 @@ class FlagStore:
             keys.audit,
             keys.token,
         ]
-        return [*routing, keys.meta, keys.kept, keys.changes, keys.ahead]
+        return [*routing, keys.meta, keys.kept, keys.changes, keys.ahead, keys.deleted]
 
     def _arguments(self, change: Change) -> list[Any]:
         """The arguments of put.lua, in its order."""
@@ -212,6 +224,7 @@ class FlagStore:
             REVISIONS_KEPT,
             flag.revision if flag else 0,
             *_arguments_of(change.superseded),
+            "1" if change.deletes else "",
         ]
         return [*arguments, *(part for file in change.files.items() for part in file)]
 

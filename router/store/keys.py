@@ -7,6 +7,7 @@
 | {flags}:revisions | hash | route -> revision:digest of its flag | put.lua |
 | {flags}:changes | sorted set | route by the number of its latest change; what gateways poll | put.lua |
 | {flags}:ahead | hash | route -> a revision that a gateway routes by and this store has lost | gateways, put.lua |
+| {flags}:deleted | hash | route -> its flag as it was, under the revision of its deletion | put.lua |
 | {flags}:kept | hash | route and revision -> the flag as it was; the last 50 of each route | put.lua |
 | {flags}:runs | hash | run -> run state | put.lua |
 | {flags}:experiments | hash | experiment -> its latest run | put.lua |
@@ -21,6 +22,7 @@
 | {run:p}:due | sorted set | unit digest by the time it can be closed | fold.lua |
 | {run:p}:moments | hash | whole-number sums as decimal text | fold.lua |
 | {run:p}:dead | stream | entries that could not be read, with the reason | controller |
+| {run:p}:sticky:r | sorted set | unit digests that a sticky run remembers from revision r on | sticky.lua |
 
 The braces are the slot: all keys that one script touches share one.
 """
@@ -55,6 +57,7 @@ class Keys:
         self.revisions = flags + "revisions"
         self.changes = flags + "changes"
         self.ahead = flags + "ahead"
+        self.deleted = flags + "deleted"
         self.kept = flags + "kept"
         self.runs = flags + "runs"
         self.experiments = flags + "experiments"
@@ -69,3 +72,7 @@ class Keys:
         """The keys of one partition of a run."""
         slot = f"{self.prefix}{{{run}:{partition}}}:"
         return RunKeys(*(slot + name for name in ("events", "cursor", "units", "due", "moments", "dead")))
+
+    def sticky(self, run: str, since: int, partition: int = 0) -> str:
+        """The units that a sticky run remembers from a revision on."""
+        return f"{self.prefix}{{{run}:{partition}}}:sticky:{since}"

@@ -14,10 +14,11 @@ from router.flag import Flag
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A page of changes: the flags, those that cannot be read, the position after it, whose store, and its latest."""
+    """A page of changes: the flags, those that cannot be read, those deleted; the position after it, whose store, its latest."""
 
     changed: dict[str, Flag]
     corrupt: dict[str, str]
+    gone: frozenset[str]
     position: int
     store_id: str
     latest: int
@@ -25,13 +26,17 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """All that is stored about routing: flags by route, runs by name, latest run by experiment, files as applied."""
+    """All that is stored about routing: flags by route, runs by name, latest run by experiment, files as applied.
+
+    ``deleted`` are the flags of routes that were deleted, by route.
+    """
 
     flags: dict[str, Flag]
     runs: dict[str, dict[str, Any]]
     latest: dict[str, str]
     files: dict[str, str]
     corrupt: dict[str, str] = field(default_factory=dict)
+    deleted: dict[str, Flag] = field(default_factory=dict)
 
 
 def parse_flags(texts: Mapping[str, bytes]) -> tuple[dict[str, Flag], dict[str, str]]:

@@ -231,7 +231,12 @@ class FlagWatch:
             texts: Any = await self._client.hmget(self._keys.revisions, routes)
         held = self._listener.tokens
         tokens = {route: _token(text) for route, text in zip(routes, texts, strict=True)}
-        other = [route for route in routes if route in self._foreign or tokens[route] != held.get(route)]
+        other = [
+            route
+            for route in routes
+            if (route in self._foreign or tokens[route] != held.get(route))
+            and (route in held or not _deletes(tokens[route]))
+        ]
         later = [route for route in other if self._later(route, tokens[route])]
         await self._lost(set(other) - set(later))
         for names in _slices(later):
@@ -262,7 +267,10 @@ class FlagWatch:
     async def _take(self, texts: Mapping[str, bytes | None]) -> None:
         """Flags as the store has them, where they may take the place of what is held."""
         found: dict[str, Stored] = {}
+        gone = await self._deleted([route for route, text in texts.items() if text is None])
         for route, text in texts.items():
+            if route in gone:
+                continue
             try:
                 found[route] = Stored(Flag.parse(text or b""), text or b"")
             except SpecError as problem:
@@ -275,13 +283,28 @@ class FlagWatch:
             for route, one in found.items()
             if route not in late and (route in self._foreign or one.token != held.get(route))
         }
-        if taken:
-            self._listener.moved(taken, set(), self._listener.store_id)
-            self._foreign -= set(taken)
+        gone &= set(held)
+        if taken or gone:
+            self._listener.moved(taken, gone, self._listener.store_id)
+            self._foreign -= {*taken, *gone}
+
+    async def _deleted(self, routes: list[str]) -> set[str]:
+        """Those that were taken away on purpose: their deletion is a revision, and later than what is held."""
+        if not routes:
+            return set()
+        with reachable("revisions"):
+            texts: Any = await self._client.hmget(self._keys.revisions, routes)
+        tokens = {route: _token(text) for route, text in zip(routes, texts, strict=True)}
+        return {route for route, token in tokens.items() if _deletes(token) and self._later(route, token)}
 
 
 def _slices(names: list[str]) -> list[list[str]]:
     return [names[at : at + SLICE] for at in range(0, len(names), SLICE)]
+
+
+def _deletes(token: Token | None) -> bool:
+    """Whether a revision is a deletion: it has no flag, and so no digest."""
+    return token is not None and not token.digest
 
 
 def _token(text: bytes | None) -> Token | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from werkzeug.serving import make_server
 
 from router.bucketing import bucket
 from router.cli import pointsman
 from router.flag import Flag
+from tests.api.served import served
 
 if TYPE_CHECKING:
     from tests.api.conftest import Desk
@@ -165,13 +164,8 @@ def test_layers_show_owners_what_is_free_and_who_meets_whom(flags: Desk) -> None
 
 @pytest.fixture
 def address(flags: Desk) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, flags.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(flags.app) as address:
+        yield address
 
 
 def said(address: str, *words: str, given: str = "") -> str:

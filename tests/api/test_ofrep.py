@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from router.api.flag_book import FlagBook
 from router.api.ofrep import REASONS
+from router.api.plane import EXTENSION
 from router.assignment import Reason
 from router.bucketing import bucket
 from router.store.flags import Change
@@ -155,6 +158,20 @@ def test_all_flags_come_sorted_and_one_without_its_unit_does_not_spoil_the_other
     assert asked.post(PATH + "/", json={}).status_code == 200
 
 
+def test_a_flag_that_cannot_be_read_spoils_no_other(desk: Desk, asked: FlaskClient) -> None:
+    assert len(bulk(asked, {"targetingKey": "ana"}).get_json()["flags"]) == 3
+    desk.client.hset(desk.keys.flags, "limit", "no flag")
+    change: Any = desk.client.hincrby(desk.keys.meta, "changes", 1)
+    desk.client.zadd(desk.keys.changes, {"limit": change})
+    for fresh in (False, True):
+        if fresh:  # as a process that starts now
+            desk.app.extensions[EXTENSION] = replace(desk.plane, flags=FlagBook(desk.store))
+        desk.plane.flags._read_at = float("-inf")
+        rows = bulk(asked, {"targetingKey": f"ana {fresh}"}).get_json()["flags"]
+        good = ["banner", "model"] if fresh else ["banner", "limit", "model"]  # its last good version stays
+        assert [row["key"] for row in rows if "value" in row] == good
+
+
 def test_the_tag_covers_the_whole_context(asked: FlaskClient) -> None:
     first = bulk(asked, {"targetingKey": "ana", "country": "DE"})
     tag = first.headers["ETag"]
@@ -169,8 +186,8 @@ def test_the_tag_covers_the_whole_context(asked: FlaskClient) -> None:
 
 
 def test_asking_is_no_exposure(desk: Desk, asked: FlaskClient) -> None:
-    for unit in range(20):
-        bulk(asked, {"targetingKey": f"u{unit}"})
+    rows = [bulk(asked, {"targetingKey": f"u{unit}"}).get_json()["flags"][2] for unit in range(20)]
+    assert all(row["metadata"]["analysed"] for row in rows)  # each of them would be one
     assert desk.client.xlen(desk.keys.run("better.1").events) == 0
 
 

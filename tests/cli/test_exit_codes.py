@@ -50,6 +50,7 @@ ALONE = [
     (f"unkill r --reason r --api {NOBODY}", TROUBLE, "no API at"),
     (f"force r v2 --api {NOBODY}", TROUBLE, "no API at"),
     (f"rollback-flag r --to 1 --reason r --api {NOBODY}", TROUBLE, "no API at"),
+    (f"delete r --reason r --api {NOBODY}", TROUBLE, "no API at"),
     (f"export --api {NOBODY}", TROUBLE, "no API at"),
     (f"layers --api {NOBODY}", TROUBLE, "no API at"),
     ("simulate-assignment r", TROUBLE, "expected units"),
@@ -173,6 +174,12 @@ LIVE = [
     ("export -o all.yaml", YES, "wrote all.yaml"),
     ("apply all.yaml", YES, "nothing"),
     ("layers", YES, ""),
+    ("delete nosuch --dry-run", TROUBLE, "no route named 'nosuch'"),
+    ("delete more --dry-run", YES, "- route more at revision"),
+    ("delete more", TROUBLE, "--reason"),
+    ("delete open --reason r", NO, "--end-runs rolls it back first"),
+    ("delete more --reason r", YES, "more is deleted with revision"),
+    ("rollback-flag more --to 1 --reason r", YES, "is as revision 1 was"),
     ("doctor", YES, "gateway workers alive"),
 ]
 

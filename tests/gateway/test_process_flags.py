@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 
 from router.bucketing import bucket
+from router.deletion import begun_again, deleted
 from router.forcing import Forcing
 from router.lanes import Holdout
 from router.rules import Condition, Rule
+from router.store.flags import Change
 from router.store.secrets import load_secrets
 from tests.gateway.running import World, eventually, exposures_of
 from tests.router.flags_of import part, running
@@ -57,3 +59,27 @@ def test_flags_as_people_write_them_route_real_requests(tmp_path: Path) -> None:
         eventually(
             lambda: exposures_of(world.entries("better.1")) == 12
         )  # the enrolled ones, and nobody else
+
+
+def test_a_deleted_route_is_answered_404_by_every_worker_and_stays_away_over_a_start_without_redis(
+    tmp_path: Path,
+) -> None:
+    def answers() -> set[int]:
+        return {world.get("/x", **{"x-person": "ana"})[0] for _ in range(12)}
+
+    with World(tmp_path) as world:
+        world.put(world.flag())
+        world.put(world.flag(route="other", path="/other"))
+        world.start()
+        assert answers() == {200}
+        gone = deleted(world.flag())
+        world.store.commit(Change({"action": "delete"}, gone, deletes=True))
+        eventually(lambda: answers() == {404})
+        world.group.stop()
+        world.redis.stop()
+        world.start()
+        assert answers() == {404}
+        assert world.get("/other")[0] == 200
+        world.redis.start()
+        world.put(begun_again(world.flag(), gone))
+        eventually(lambda: answers() == {200})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+import msgspec
 import pytest
 
 from router.bucketing import PPM, bucket
@@ -121,6 +122,25 @@ def test_who_is_not_enrolled_gets_the_default_arm_an_id_and_no_row() -> None:
     totals = bench.totals()
     assert totals["pointsman_assignments\troute=web\treason=not_enrolled"] == 1
     assert totals["pointsman_assignments\troute=web\treason=no_unit"] == 1
+
+
+def test_without_a_unit_nobody_falls_into_a_lane() -> None:
+    bench = Bench(flag(experiments=(experiment(treatment=PPM - 1),)))
+    for absent in (head(), head(x_person="")):
+        ticket = bench.gate.route(absent, None)
+        assert (ticket.arm_index, ticket.upstream.url) == (-1, "http://127.0.0.1:9001")
+    assert rows(bench) == []
+
+
+def test_a_unit_is_exposed_again_in_each_epoch() -> None:
+    bench = Bench(flag(experiments=(experiment(),)))
+    bench.gate.route(head(x_person="ann"), None)
+    again = msgspec.structs.replace(experiment(), run="e.2", epoch=2, salt="web:2")
+    bench.show(flag(experiments=(again,), epoch=2, revision=2))
+    bench.gate.route(head(x_person="ann"), None)
+    asyncio.run(bench.recorder.flush(bench.now))
+    written = [(run, entry.epoch, list(entry.requests.unit)) for run, entry in bench.log.entries]
+    assert sorted(written) == [("e.1", 1, [DIGEST(b"ann")]), ("e.2", 2, [DIGEST(b"ann")])]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from router.bucketing import PPM
 from router.errors import SpecError
 from router.flag import Arm, Flag, Lane, Match, RunningExperiment, UnitSource
+from router.rules import Condition, Rule
 
 PLACES = (
     ("header", "x-person"),
@@ -105,6 +106,8 @@ def test_a_written_flag_reads_back_unchanged(one: Flag) -> None:
         ("epoch", {"epoch": 2**32}),
         ("unit.places", {"unit": UnitSource("person", (("session", "x"),))}),
         ("match.path", {"match": Match("v2")}),
+        ("rules.r", {"rules": (Rule("r", (Condition("unit", "in_cdir", ("10.0.0.0/8",)),), "v2"),)}),
+        ("rules.r", {"rules": (Rule("r", (Condition("unit", "gt", ("ten",)),), "v2"),)}),
         ("experiments", {"experiments": (experiment(), experiment(run="other.1"))}),
         ("experiments.better.1.coverage", {"experiments": (experiment(coverage=PPM + 1),)}),
         ("experiments.better.1.traffic", {"experiments": (experiment(traffic=0),)}),

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from router.assignment import CompiledFlag, Reason
 from router.bucketing import PPM
 from router.flag import Flag
-from router.lanes import Holdout
+from router.lanes import Holdout, Lane
 from router.moves import moved
 from router.rules import Condition, Rule
 from tests.router.flags_of import UNITS, flag, part, running
+from tests.router.test_plan_population import EXPERIMENT, ROUTE, SHARED, World
 
 
 def arms(one: Flag) -> dict[bytes, str]:
@@ -117,6 +118,29 @@ def test_raising_coverage_or_inclusion_only_adds_and_lowering_lets_the_last_go_f
     assert few.items() <= many.items()
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, PPM), st.integers(0, PPM))
+def test_raising_coverage_of_three_arms_moves_nobody_from_arm_to_arm(a: int, b: int) -> None:
+    lanes = (Lane("v2", "treatment", 0, 100_000), Lane("v3", "treatment", 100_000, 300_000), Lane("v1", "control", 400_000, 600_000))  # fmt: skip
+    few, many = (
+        enrolled(flag(msgspec.structs.replace(running(coverage=coverage), lanes=lanes)))
+        for coverage in sorted((a, b))
+    )
+    assert few.items() <= many.items()
+
+
+def test_every_run_of_every_route_deals_by_a_salt_of_its_own() -> None:
+    world = World()
+    alone = EXPERIMENT.replace("layer: search\nlayer_share: 40%\n", "")
+    world.apply(SHARED, ROUTE, ROUTE.replace("route: web", "route: phone"), alone)
+    world.apply(alone.replace("better", "other", 1).replace("route: web", "route: phone"))
+    salts = [one.experiments[0].salt for one in world.flags.values()]
+    world.end("better.1")
+    world.apply(alone.replace("ramp", "attempt: 2\nramp"))
+    salts.append(world.flags["web"].experiments[0].salt)
+    assert len(set(salts)) == len(salts) == 3
+
+
 def test_a_kill_switch_moves_exactly_the_units_of_its_arm() -> None:
     one = flag(
         running("a", 1, layer=part((0, 400_000))),
@@ -133,11 +157,12 @@ def test_members_of_a_layer_are_disjoint_and_starting_or_ending_one_moves_no_oth
     alone, other, both = enrolled(flag(a)), enrolled(flag(b)), enrolled(flag(a, b))
     assert set(alone) & set(other) == set()
     assert both == alone | other
-    shares = {
-        run: sum(1 for arm in both.values() if arm.startswith(run)) / len(UNITS) for run in ("a.1", "b.2")
-    }
-    assert abs(shares["a.1"] - 0.3) < 0.05
-    assert abs(shares["b.2"] - 0.4) < 0.05
+    for run, share in (("a.1", 0.3), ("b.2", 0.4)):
+        members = [arm for arm in both.values() if arm.startswith(run)]
+        treated = [arm for arm in members if arm.endswith("/v2")]
+        assert abs(len(members) / len(UNITS) - share) < 0.05
+        # Six standard deviations: where a unit falls in the layer says nothing about its arm.
+        assert abs(len(treated) / len(members) - 0.25) < 6 * (0.25 * 0.75 / len(members)) ** 0.5
 
 
 def test_a_holdout_is_the_same_units_in_every_experiment_that_names_it() -> None:

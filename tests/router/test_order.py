@@ -65,8 +65,8 @@ def test_each_question_comes_before_all_later_ones(at: int) -> None:
     assert (found.arm_index >= 0) is (reason is Reason.ENROLLED)
 
 
-def test_the_order_names_every_reason_but_the_empty_route() -> None:
-    assert {reason for reason, *_ in ORDER} == set(Reason) - {Reason.NO_EXPERIMENT}
+def test_the_order_names_every_reason_but_the_empty_route_and_memory() -> None:
+    assert {reason for reason, *_ in ORDER} == set(Reason) - {Reason.NO_EXPERIMENT, Reason.STICKY}
 
 
 @pytest.mark.parametrize("reason", [Reason.FORCED, Reason.UNIT_LIST, Reason.RULE])

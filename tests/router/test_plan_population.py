@@ -61,13 +61,15 @@ class World:
         self.runs: dict[str, dict[str, Any]] = {}
         self.latest: dict[str, str] = {}
         self.files: dict[str, str] = {}
+        self.gone: dict[str, Flag] = {}
 
     def plan(self, *texts: str, now: int = NOW) -> Plan:
         known: dict[str, list[str]] = {kind: [] for kind in KINDS}
         for key in self.files:
             known[key.partition(":")[0]].append(key.partition(":")[2])
         files = parse_documents(load("---".join(texts), "files.yaml"), known)
-        return Planner(self.flags, self.runs, self.latest, self.files, now).plan(files)
+        planner = Planner(self.flags, self.runs, self.latest, self.files, now, deleted=self.gone)
+        return planner.plan(files)
 
     def apply(self, *texts: str, now: int = NOW) -> Plan:
         plan = self.plan(*texts, now=now)
@@ -77,7 +79,8 @@ class World:
                     self.runs[run["run"]] = json.loads(json.dumps(run))
                     self.latest[run["experiment"]] = run["run"]
             if change.flag is not None:
-                assert change.flag.revision == getattr(self.flags.get(change.flag.route), "revision", 0) + 1
+                before = self.flags.get(change.flag.route) or self.gone.get(change.flag.route)
+                assert change.flag.revision == getattr(before, "revision", 0) + 1
                 self.flags[change.flag.route] = Flag.parse(change.flag.encode())
             self.files[change.file_key] = change.file_text
         return plan
