@@ -16,6 +16,7 @@ from router.gateway.shape import ANSWER_SHAPES, Field, Shape
 
 CONTINUE_AFTER_NS = 500_000_000  # for so long the upstream may say itself whether it wants the body
 CONTINUE = 100
+NEVER_SENT = frozenset(("connect_failed", "circuit_open", "no_room"))
 
 
 class Exchange(Sending):
@@ -199,7 +200,7 @@ class Exchange(Sending):
         total = not self._total_deadline or perf_counter_ns() < self._total_deadline
         replayable = not self.answered and self._replayable and total
         # What never reached the server may be sent though more of it is still to come.
-        whole = self.request_complete or outcome == "connect_failed"
+        whole = self.request_complete or outcome in NEVER_SENT
         if self.client.gate.again(self.ticket, self.head, outcome, replayable=replayable and whole):
             self._fresh = False
             self.once_more()
