@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from functools import partial
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from router.flag import Arm
 from tests.gateway.flags import experiment
-from tests.gateway.running import World, eventually
+from tests.gateway.running import World, eventually, read_message
 from tests.gateway.test_process import holds
 
 
@@ -41,3 +43,46 @@ def test_no_request_fails_while_workers_are_replaced_again_and_again(tmp_path: P
         assert (kept.failed, short.failed) == ([], [])
         assert len(generations) == 2 * (reloads + 1)
         holds(world, kept.answered + short.answered)
+
+
+async def half_a_stream(world: World) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A stream of which the first event has arrived."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write(b"GET /stream HTTP/1.1\r\nHost: m\r\n\r\n")
+    await reader.readuntil(b"data: 1\n\n\r\n")
+    return reader, writer
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_an_open_stream_comes_to_its_end_while_its_worker_is_on_its_way_out(
+    tmp_path: Path, number: int
+) -> None:
+    go_on = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await read_message(reader)
+        if request is not None and b"/stream" in request[0]:
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
+            await go_on.wait()
+            writer.write(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+        writer.close()
+
+    async def rest(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> bytes:
+        go_on.set()
+        try:
+            return await streams[0].read()
+        finally:
+            streams[1].close()
+
+    with World(tmp_path) as world:
+        server = world.loop.run(asyncio.start_server(script, "127.0.0.1", 0))
+        world.loop.servers.append(server)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        world.put(world.flag(arms=(Arm("v1", url),)))
+        world.start()
+        before = set(world.workers())
+        streams = world.loop.run(half_a_stream(world))
+        os.kill(world.master, number)
+        eventually(lambda: len(before & set(world.workers())) == 1)  # the one that is in the stream stays
+        assert world.loop.run(rest(streams)) == b"9\r\ndata: 2\n\n\r\n0\r\n\r\n"
+        eventually(lambda: not before & set(world.workers()))
