@@ -12,7 +12,7 @@ import uvloop
 from router.gateway.ports import Limits
 from tests.gateway.scripted import GET, OK, answering, read_request, serving, until
 from tests.gateway.test_bad_upstreams import then_well
-from tests.gateway.test_streaming import MB, PIECE, resident
+from tests.gateway.test_stalling import MB, PIECE, resident
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
