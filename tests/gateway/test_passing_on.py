@@ -186,3 +186,15 @@ def test_a_stream_keeps_its_octets_comments_and_coding(protocol: str, coding: by
     got = uvloop.run(play())
     assert (got.body, got.whole) == (body, True)
     assert fields.items() <= got.fields.items()
+
+
+@pytest.mark.parametrize("target", [b"/v2/health/ready", b"/v2/health/live", b"/v2/models/m/ready", b"/ping"])
+def test_the_health_of_a_model_server_is_its_own(target: bytes) -> None:
+    down = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 8\r\n\r\nstarting"
+
+    async def play() -> Message:
+        async with gated({"v1": (down,), "v2": (answer(b""),)}, path="/") as world:
+            return await world.ask(b"GET %b HTTP/1.1\r\nHost: m\r\n\r\n" % target)
+
+    got = uvloop.run(play())
+    assert (got.status, got.body) == (503, b"starting")
