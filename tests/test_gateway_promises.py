@@ -87,7 +87,9 @@ FAULTS: dict[str, tuple[str, ...]] = {
         "test_streaming.py test_a_client_that_leaves_cancels_its_upstream",
         "test_streaming.py test_a_client_that_leaves_before_the_answer_cancels_its_upstream_too",
     ),
-    "a client that stops, or never ends what it says": (
+    "a client that stops, is too slow, or never ends what it says": (
+        "test_limits.py test_a_head_must_arrive_in_time_however_busy_its_client_is",
+        "test_limits.py test_a_body_must_arrive_in_the_total_time_and_is_no_fault_of_the_arm",
         "test_bad_upstreams.py test_a_client_that_stops_in_the_middle_of_its_body_is_no_fault_of_the_arm",
         "test_endless.py test_a_client_that_never_ends_is_refused_and_the_next_one_is_served",
         "test_http_cases.py test_each_raw_request_meets_the_reaction_it_must",

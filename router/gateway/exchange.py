@@ -167,13 +167,11 @@ class Exchange(Sending):
         late = (self._deadline and now > self._deadline) or (
             self._total_deadline and now > self._total_deadline
         )
-        if late or (idle and self.answered and not client_full):
-            self._time_out()
-        elif idle and not self.request_complete and not self.answered:
-            if self.client.paused and self._connection is not None:
-                self._time_out()  # it is the upstream that takes nothing
-            else:
-                self._client_idle()
+        owed = not self.request_complete and not self.answered
+        if owed and (late or idle) and not (self.client.paused and self._connection is not None):
+            self._client_idle()
+        elif late or (idle and (owed or (self.answered and not client_full))):
+            self._time_out()  # it is the upstream that takes or gives nothing
 
     def _time_out(self) -> None:
         self.drop_upstream()
@@ -181,7 +179,7 @@ class Exchange(Sending):
         self.flush()
 
     def _client_idle(self) -> None:
-        """The client has stopped in the middle of its request: no fault of the arm."""
+        """The client has stopped in the middle of its request, or takes too long with it: no fault of the arm."""
         self.drop_upstream()
         self._reply(408, "body_timeout", "the request's body did not arrive in time")
         self._end("client_abort", 408)
