@@ -83,7 +83,7 @@ class Exchange(Sending):
     def _frame(self, length: int | None, *, framed: bool) -> None:
         """The fields that are ours: how the body ends, and whether the connection stays."""
         out = self._out
-        close = not self.client.stays_open(self)
+        close = self.last = not self.client.stays_open(self)
         if length is not None:
             out.append(b"Content-Length: %d\r\n" % length)
         elif not framed:
@@ -219,7 +219,7 @@ class Exchange(Sending):
 
     def reply(self, lines: bytes, body: bytes) -> None:
         """The gate answers by itself."""
-        close = not self.client.stays_open(self)
+        close = self.last = not self.client.stays_open(self)
         extra = self.client.plane.date + lines
         bare = self.head.method == b"HEAD"
         self._out.append(answer(200, b"application/json", body, close=close, extra=extra, head_only=bare))
@@ -227,7 +227,7 @@ class Exchange(Sending):
 
     def _reply(self, status: int, code: str, message: str) -> None:
         """An answer of ours instead of the upstream's, in the shape that the client's protocol knows."""
-        close = not self.client.stays_open(self)
+        close = self.last = not self.client.stays_open(self)
         reader = self.ticket.reader
         shape = PLAIN if reader is None else reader.protocol.error
         extra = self.client.plane.date + self.ticket.answer_headers

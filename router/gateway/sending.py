@@ -34,12 +34,14 @@ class Sending:
             ``perf_counter_ns``, since the loop's own one has whole milliseconds.
         answered: the head of an answer has left.
         until_close: only the end of the connection ends the answer.
+        last: the client was told that the connection closes behind the answer.
     """
 
     ticket: Any = None
     ended: bool = False
     answered: bool = False
     until_close: bool = False
+    last: bool = False
     request_complete: bool = False
     request_sent: bool = False
     _deadline: int = 0  # ns; 0 for none, as the next
