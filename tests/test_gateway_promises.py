@@ -48,6 +48,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
         "test_bad_upstreams.py test_a_head_that_breaks_the_grammar_is_a_bad_answer",
         "test_bad_upstreams.py test_a_body_that_breaks_the_grammar_is_cut",
         "test_http11.py test_an_upstream_that_switches_protocols_unasked_is_a_bad_answer",
+        "test_mutations.py test_whatever_a_model_server_says_the_client_hears_http_and_the_next_request_is_served",
     ),
     "heads, chunks, trailers or informational answers without an end": (
         "test_endless.py test_a_server_that_never_ends_is_cut_off_and_the_next_request_is_served",
@@ -93,6 +94,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
         "test_bad_upstreams.py test_a_client_that_stops_in_the_middle_of_its_body_is_no_fault_of_the_arm",
         "test_endless.py test_a_client_that_never_ends_is_refused_and_the_next_one_is_served",
         "test_http_cases.py test_each_raw_request_meets_the_reaction_it_must",
+        "test_mutations.py test_whatever_a_client_says_a_model_server_gets_whole_requests_and_the_next_client_is_served",
     ),
     "a client that does not read": (
         "test_stalling.py test_a_stalled_reader_stalls_its_upstream_and_no_memory_grows",
@@ -107,6 +109,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "a stop, a reload, a rolling restart": (
         "test_rolling.py test_no_request_fails_while_workers_are_replaced_again_and_again",
         "test_rolling.py test_an_open_stream_comes_to_its_end_while_its_worker_is_on_its_way_out",
+        "test_draining.py test_an_answer_that_did_not_say_so_leaves_its_connection_open_for_one_more",
         "test_process.py test_a_stop_or_a_reload_under_load_fails_no_request",
         "test_process.py test_an_open_answer_is_finished_before_a_worker_ends",
     ),
