@@ -196,10 +196,10 @@ class Exchange(Sending):
         if self.ended:
             return
         total = not self._total_deadline or perf_counter_ns() < self._total_deadline
-        replayable = not self.answered and self._replayable and total
-        # What never reached the server may be sent though more of it is still to come.
-        whole = self.request_complete or outcome in NEVER_SENT
-        if self.client.gate.again(self.ticket, self.head, outcome, replayable=replayable and whole):
+        # What never reached a server is all here still, however long it is and whether or not more of it is to come.
+        here = outcome in NEVER_SENT or (self._replayable and self.request_complete)
+        replayable = here and not self.answered and total
+        if self.client.gate.again(self.ticket, self.head, outcome, replayable=replayable):
             self._fresh = False
             self.once_more()
             return

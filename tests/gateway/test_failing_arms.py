@@ -10,9 +10,10 @@ import uvloop
 from router.events import ERROR, EXPOSURE, FALLBACK, OUTCOME
 from router.gateway.breaker import FAILURES, OPEN_S, SAVED_MOST, Breaker, Budget
 from router.gateway.ports import Limits
+from router.gateway.sending import REPLAY_MOST
 from router.serving import PoolLimits
-from tests.gateway.gated import OK, answer, gated, post
-from tests.gateway.scripted import Script, read_request, until
+from tests.gateway.gated import OK, PERSON, answer, gated, post
+from tests.gateway.scripted import Client, Script, read_request, until
 
 V1 = (answer(b'{"by":"v1"}'),)
 V2 = (answer(b'{"by":"v2"}'),)
@@ -159,6 +160,33 @@ def test_while_an_arm_is_left_alone_control_answers_without_a_dial() -> None:
             assert world.plane.counts.dials == FAILURES + 1  # and the one of control
             facts, _ = await world.written()
             assert facts == [EXPOSURE | OUTCOME | ERROR | FALLBACK] * (FAILURES + 20)
+
+    uvloop.run(play())
+
+
+@pytest.mark.parametrize(("waits", "failures"), [(False, 1), (True, 1), (False, FAILURES + 1)])
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("octets", [10, REPLAY_MOST + 10, 3_000_000])
+def test_a_body_that_was_sent_to_nobody_goes_whole_to_control(
+    octets: int, chunked: bool, waits: bool, failures: int
+) -> None:
+    body = b"0123456789" * (octets // 10)
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(body)
+    expects = b"Expect: 100-continue\r\n" if waits else b""
+    framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+
+    async def play() -> None:
+        async with gated({"v1": V1, "v2": NOBODY}, fallback=True) as world:
+            for _ in range(failures):
+                streams = await asyncio.open_connection("127.0.0.1", world.port)
+                client = Client(*streams)
+                client.send(PERSON + expects + framing + b"\r\n\r\n")
+                if waits:
+                    assert b" 100 " in await client.reader.readuntil(b"\r\n\r\n")
+                client.send(framed)
+                assert (await client.answer()).body == b'{"by":"v1"}'
+                assert world.requests[-1][1].body == body
+                streams[1].close()
 
     uvloop.run(play())
 
