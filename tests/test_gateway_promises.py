@@ -19,6 +19,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
         "test_failing_arms.py test_without_a_fallback_the_client_hears_of_the_failure",
         "test_failing_arms.py test_a_body_that_was_sent_to_nobody_goes_whole_to_control",
         "test_pool.py test_a_server_that_takes_no_connection_costs_no_request",
+        "test_dialing.py test_a_server_that_does_not_connect_is_given_up_in_time_and_the_next_request_is_served",
     ),
     "its name means another server than before": (
         "test_pool.py test_a_name_that_means_another_server_is_followed_and_what_is_under_way_ends",
@@ -88,6 +89,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
         "test_leaving.py test_a_client_that_leaves_cancels_its_upstream_and_is_no_error_of_the_arm",
         "test_streaming.py test_a_client_that_leaves_cancels_its_upstream",
         "test_streaming.py test_a_client_that_leaves_before_the_answer_cancels_its_upstream_too",
+        "test_dialing.py test_a_client_that_leaves_while_its_server_is_dialled_leaves_nothing",
     ),
     "a client that stops, is too slow, or never ends what it says": (
         "test_limits.py test_a_head_must_arrive_in_time_however_busy_its_client_is",

@@ -130,8 +130,9 @@ class Exchange(Sending):
         """The upstream closed before its answer was whole; ``began`` when octets of it had come."""
         connection, self._connection = self._connection, None
         stale = connection is not None and connection.used and not (began or self.answered or self._fresh)
-        if stale and self._replayable and self.request_complete:
-            # A kept-alive connection that its server had just closed: once more, on a fresh one, in the same arm.
+        if stale and self._replayable:
+            # A kept-alive connection that its server had just closed: once more, on a fresh one, in the same arm; what
+            # of the body is still to come goes there.
             self._fresh = True
             self.once_more()
             return

@@ -78,6 +78,33 @@ def test_a_pooled_connection_that_dies_under_a_request_is_replaced_once() -> Non
     uvloop.run(all_())
 
 
+def test_a_pooled_connection_that_dies_before_the_body_has_come_is_replaced_too() -> None:
+    closed = asyncio.Event()
+    bodies = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        bodies.append((await read_request(reader)).body)
+        writer.write(OK)
+        await reader.readuntil(b"\r\n\r\nha")  # and closes
+        writer.transport.abort()
+        closed.set()
+
+    async def play() -> None:
+        async with serving(script) as world:
+            client = await world.client()
+            client.send(POST)
+            assert (await client.answer()).body == b"ok"
+            client.send(b"POST /a HTTP/1.1\r\nHost: m\r\nContent-Length: 4\r\n\r\nha")
+            await closed.wait()
+            await until(lambda: world.plane.counts.retries or world.gate.ended[1:])
+            client.send(b"lf")
+            assert (await client.answer()).body == b"ok"
+            assert bodies == [b"{}", b"half"]
+            assert await world.ended(2) == [(200, "ok")] * 2
+
+    uvloop.run(play())
+
+
 def test_a_fresh_connection_that_dies_under_a_post_is_not_tried_again() -> None:
     got, outcome = asked(saying(b""), POST)
     assert (got.status, outcome) == (502, "truncated")
