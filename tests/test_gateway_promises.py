@@ -87,6 +87,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     # Clients.
     "a client that leaves": (
         "test_leaving.py test_a_client_that_leaves_cancels_its_upstream_and_is_no_error_of_the_arm",
+        "test_leaving.py test_of_many_who_leave_at_any_moment_none_keeps_a_place_in_the_arm",
         "test_streaming.py test_a_client_that_leaves_cancels_its_upstream",
         "test_streaming.py test_a_client_that_leaves_before_the_answer_cancels_its_upstream_too",
         "test_dialing.py test_a_client_that_leaves_while_its_server_is_dialled_leaves_nothing",

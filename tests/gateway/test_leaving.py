@@ -9,9 +9,11 @@ import uvloop
 
 from router.events import ERROR, EXPOSURE, FALLBACK, OUTCOME
 from router.protocols import ROWS
+from router.serving import PoolLimits
 from tests.gateway.gated import answer, gated, post
 from tests.gateway.scripted import Client, read_request, until
 from tests.gateway.test_bad_upstreams import reset_connection
+from tests.gateway.test_pool import shares
 
 EVENT = b'data: {"model":"m","choices":[{"delta":{"content":"x"}}]}\n\n'
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -65,5 +67,37 @@ def test_a_client_that_leaves_cancels_its_upstream_and_is_no_error_of_the_arm(
             facts, _ = await world.written()
             assert facts[0] & (ERROR | FALLBACK | OUTCOME) == 0
             assert facts[1] == EXPOSURE | OUTCOME
+
+    uvloop.run(play())
+
+
+def test_of_many_who_leave_at_any_moment_none_keeps_a_place_in_the_arm() -> None:
+    well = False
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(GOOD if well else BEGUN["half a body"])
+
+    async def leave(port: int, number: int) -> None:
+        client = Client(*await asyncio.open_connection("127.0.0.1", port))
+        client.send(post())
+        for _ in range(number % 9):
+            await asyncio.sleep(0.001)
+        reset_connection(client.writer)
+
+    async def play() -> None:
+        nonlocal well
+        pools = {"v2": PoolLimits(requests=4, queue=1000, queue_ms=60_000)}
+        async with gated({"v1": (GOOD,), "v2": script}, pools=pools) as world:
+            await asyncio.gather(*(leave(world.port, number) for number in range(300)))
+            await until(lambda: not world.plane.open_requests and not world.plane.clients)
+            upstream = world.route.arms["v2"].upstream
+            await until(lambda: shares(upstream) == [0])
+            well = True
+            answers = await asyncio.gather(*(world.ask(post()) for _ in range(40)))
+            assert {answer.status for answer in answers} == {200}
+            assert shares(upstream) == [0]
+            assert world.counted("pointsman_upstream_failures") == 0
 
     uvloop.run(play())
