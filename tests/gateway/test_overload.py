@@ -150,7 +150,7 @@ def test_large_bodies_all_at_once_need_no_memory(tmp_path: Path) -> None:
 
         before = peak()
         # Beyond this an allocation fails, as in a container.
-        room = address_space(worker) + (64 << 20)
+        room = address_space(worker) + (128 << 20)
         resource.prlimit(worker, resource.RLIMIT_AS, (room, room))
         assert set(world.loop.run(all_())) == {b"HTTP/1.1 200 OK\r\n"}
         assert peak() - before < 20 * 1024 + megabytes * 1024  # kilobytes; the bodies are 320 MB
