@@ -167,7 +167,8 @@ class Client(RequestReader):
             not exchange.request_complete
             or not exchange.head.keep_alive
             or exchange.until_close
-            or self.plane.draining
+            or self.plane.leaving
+            or (self.plane.draining and exchange.last)
             or (self.closing and not self._queue)
         ):
             self.cut()

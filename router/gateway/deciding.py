@@ -1,9 +1,10 @@
 """``/decide``: which arm a request gets, for proxies that route by themselves. Asked with the request's head.
 
 nginx (``auth_request``) names the request in ``X-Original-URI`` and ``X-Original-Method``; Envoy (``ext_authz`` by HTTP)
-asks with the request's own method and path behind ``/decide``. The answer is 200 whatever is decided: a proxy must not
-refuse a request because nothing is known about it, it serves control. An exposure is recorded as for any request;
-outcomes come from the proxy's own side, by the decision id.
+asks with the request's own method and path behind ``/decide``. The answer is 200 whatever is decided, also when the named
+request cannot be read: a proxy must not refuse a request because nothing is known about it, it serves control. Only who
+names no request hears of it. An exposure is recorded as for any request; outcomes come from the proxy's own side, by the
+decision id. ``deploy/decide.openapi.yaml`` describes it.
 
 Never here: a decision that the gate would not make for the same request.
 """
@@ -13,25 +14,38 @@ from __future__ import annotations
 import msgspec
 
 from router.gateway.head import Head, RefusedHeadError, complete
-from router.gateway.ticket import Ticket
+from router.gateway.ticket import Refusal, Ticket
 
 PATH = b"/decide"
 TARGET_LIMIT = 16_384
-NO_ROUTE = "no_route"
+NO_QUESTION: Refusal = (
+    400,
+    "no_question",
+    "name the request in X-Original-URI and X-Original-Method, or ask at /decide/ with its own method and path",
+)
 
 
-def question(head: Head) -> Head | None:
-    """The head of the request that is asked about; None when this one asks nothing."""
+def asks(path: bytes) -> bool:
+    """Whether a path is that of questions."""
+    return path.startswith(PATH) and path[len(PATH) :][:1] in (b"", b"/")
+
+
+def question(head: Head) -> Head | Ticket:
+    """The head of the request that is asked about, or the ticket that answers at once."""
+    ticket = Ticket()
     rest = head.target[len(PATH) :]
-    target = (head.field(b"x-original-uri") or b"") if rest[:1] in (b"", b"?") else rest
-    if not target or rest[:1] not in (b"", b"?", b"/"):
-        return None
+    target = rest if rest[:1] == b"/" else head.field(b"x-original-uri") or b""
+    if not target:
+        ticket.refusal = NO_QUESTION
+        return ticket
     asked = Head()
     asked.shape, asked.values = head.shape, head.values
+    method = head.field(b"x-original-method") or head.method
     try:
-        complete(asked, target, head.field(b"x-original-method") or head.method, "1.1", TARGET_LIMIT, 1 << 62)
-    except RefusedHeadError:
-        return None
+        complete(asked, target, method, "1.1", TARGET_LIMIT, 1 << 62)
+    except RefusedHeadError as problem:
+        ticket.reply = told(ticket, problem.code)
+        return ticket
     asked.host = head.field(b"x-original-host") or head.host
     asked.length, asked.chunked, asked.has_body = head.length, head.chunked, head.has_body
     return asked

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CONTINUE_AFTER_NS: Final = 500_000_000  # for so long the upstream may say itself whether it wants the body
 CONTINUE: Final = 100
+NEVER_SENT: Final = frozenset(("connect_failed", "circuit_open", "no_room"))
 
 
 class Exchange(Sending):
@@ -86,7 +87,7 @@ class Exchange(Sending):
     def _frame(self, length: int | None, *, framed: bool) -> None:
         """The fields that are ours: how the body ends, and whether the connection stays."""
         out = self._out
-        close = not self.client.stays_open(self)
+        close = self.last = not self.client.stays_open(self)
         if length is not None:
             out.append(b"Content-Length: %d\r\n" % length)
         elif not framed:
@@ -133,8 +134,9 @@ class Exchange(Sending):
         """The upstream closed before its answer was whole; ``began`` when octets of it had come."""
         connection, self._connection = self._connection, None
         stale = connection is not None and connection.used and not (began or self.answered or self._fresh)
-        if stale and self._replayable and self.request_complete:
-            # A kept-alive connection that its server had just closed: once more, on a fresh one, in the same arm.
+        if stale and self._replayable:
+            # A kept-alive connection that its server had just closed: once more, on a fresh one, in the same arm; what
+            # of the body is still to come goes there.
             self._fresh = True
             self.once_more()
             return
@@ -178,13 +180,11 @@ class Exchange(Sending):
         late = (self._deadline and now > self._deadline) or (
             self._total_deadline and now > self._total_deadline
         )
-        if late or (idle and self.answered and not client_full):
-            self._time_out()
-        elif idle and not self.request_complete and not self.answered:
-            if self.client.paused and self._connection is not None:
-                self._time_out()  # it is the upstream that takes nothing
-            else:
-                self._client_idle()
+        owed = not self.request_complete and not self.answered
+        if owed and (late or idle) and not (self.client.paused and self._connection is not None):
+            self._client_idle()
+        elif late or (idle and (owed or (self.answered and not client_full))):
+            self._time_out()  # it is the upstream that takes or gives nothing
 
     def _time_out(self) -> None:
         self.drop_upstream()
@@ -192,7 +192,7 @@ class Exchange(Sending):
         self.flush()
 
     def _client_idle(self) -> None:
-        """The client has stopped in the middle of its request: no fault of the arm."""
+        """The client has stopped in the middle of its request, or takes too long with it: no fault of the arm."""
         self.drop_upstream()
         self._reply(408, "body_timeout", "the request's body did not arrive in time")
         self._end("client_abort", 408)
@@ -209,10 +209,10 @@ class Exchange(Sending):
         if self.ended:
             return
         total = not self._total_deadline or perf_counter_ns() < self._total_deadline
-        replayable = not self.answered and self._replayable and total
-        # What never reached the server may be sent though more of it is still to come.
-        whole = self.request_complete or outcome == "connect_failed"
-        if self.client.gate.again(self.ticket, self.head, outcome, replayable=replayable and whole):
+        # What never reached a server is all here still, however long it is and whether or not more of it is to come.
+        here = outcome in NEVER_SENT or (self._replayable and self.request_complete)
+        replayable = here and not self.answered and total
+        if self.client.gate.again(self.ticket, self.head, outcome, replayable=replayable):
             self._fresh = False
             self.once_more()
             return
@@ -232,7 +232,7 @@ class Exchange(Sending):
 
     def reply(self, lines: bytes, body: bytes) -> None:
         """The gate answers by itself."""
-        close = not self.client.stays_open(self)
+        close = self.last = not self.client.stays_open(self)
         extra = self.client.plane.date + lines
         bare = self.head.method == b"HEAD"
         self._out.append(answer(200, b"application/json", body, close=close, extra=extra, head_only=bare))
@@ -240,7 +240,7 @@ class Exchange(Sending):
 
     def _reply(self, status: int, code: str, message: str) -> None:
         """An answer of ours instead of the upstream's, in the shape that the client's protocol knows."""
-        close = not self.client.stays_open(self)
+        close = self.last = not self.client.stays_open(self)
         reader = self.ticket.reader
         shape = PLAIN if reader is None else reader.protocol.error
         extra = self.client.plane.date + self.ticket.answer_headers

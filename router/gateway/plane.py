@@ -13,7 +13,12 @@ from router.gateway.ports import Counts, Gate, Limits
 
 
 class Plane:
-    """What all connections of a worker share."""
+    """What all connections of a worker share.
+
+    Attributes:
+        draining: every answer from now on tells its client to go elsewhere.
+        leaving: nobody is waited for any more, but for open answers.
+    """
 
     def __init__(self, gate: Gate, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         self.gate = gate
@@ -22,6 +27,7 @@ class Plane:
         self.counts = Counts()
         self.clients: set[Client] = set()
         self.draining = False
+        self.leaving = False
         self.open_requests = 0
         self.date = date_line(time.time())
 
@@ -38,6 +44,6 @@ class Plane:
 
     def drain(self) -> None:
         """No further requests: idle connections close, the others after their answer."""
-        self.draining = True
+        self.draining = self.leaving = True
         for client in tuple(self.clients):
             client.drain()

@@ -82,14 +82,13 @@ class Gate:
 
     def route(self, head: Head, body: bytes | None) -> Ticket:
         """Where a request goes. ``body`` is None at first; it is given when the ticket asked for it."""
-        if head.path.startswith(deciding.PATH):
-            asked = deciding.question(head)
-            if asked is not None:
-                return self._decide(asked, body)
-        return self._route(head, body)
+        return self._decide(head, body) if deciding.asks(head.path) else self._route(head, body)
 
-    def _decide(self, asked: Head, body: bytes | None) -> Ticket:
+    def _decide(self, head: Head, body: bytes | None) -> Ticket:
         """Answer for a proxy what ``_route`` says; what cannot be routed has no arm, and the proxy serves control."""
+        asked = deciding.question(head)
+        if isinstance(asked, Ticket):
+            return asked
         ticket = self._route(asked, body)
         if ticket.needs_body:
             return ticket

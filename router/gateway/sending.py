@@ -34,11 +34,13 @@ class Sending(Receiver):
     Attributes:
         answered: the head of an answer has left.
         until_close: only the end of the connection ends the answer.
+        last: the client was told that the connection closes behind the answer.
     """
 
     ticket: Ticket
     answered: bool = False
     until_close: bool = False
+    last: bool = False
     request_complete: bool = False
     _deadline: int = 0  # ns; 0 for none, as the next
     _total_deadline: int = 0

@@ -129,6 +129,7 @@ class GatewayWorker(Worker):  # type: ignore[misc] # gunicorn has no types
             server.close()
         plane.draining = True
         linger = loop.time() + min(LINGER_S, patience_s / 2)
+        await asyncio.sleep(TICK_S)  # whom the kernel has let in just now is no client yet
         while loop.time() < linger and plane.clients:
             await asyncio.sleep(TICK_S)
         plane.drain()

@@ -6,6 +6,8 @@ import asyncio
 import re
 from dataclasses import dataclass, field
 
+from router.gateway.fields import NEVER_TRAILING
+
 FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\x20-\x7e\x80-\xff\t]*?)[ \t]*")
 LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/1\.1")
 
@@ -85,7 +87,12 @@ class Recorder:
             line = await reader.readuntil(b"\r\n")
             assert re.fullmatch(rb"[0-9a-fA-F]+\r\n", line), f"chunk size {line!r}"
             size = int(line, 16)
+            if not size:
+                break
             body += await reader.readexactly(size)
             assert await reader.readexactly(2) == b"\r\n", "chunk end"
-            if not size:
-                return body
+        while (line := await reader.readuntil(b"\r\n")) != b"\r\n":
+            trailer = FIELD.fullmatch(line[:-2])
+            assert trailer, f"trailer {line!r}"
+            assert trailer[1].lower() not in NEVER_TRAILING, f"trailer {line!r}"
+        return body

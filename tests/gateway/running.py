@@ -128,12 +128,13 @@ async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, dict[bytes,
 
 @dataclass
 class Load:
-    """Clients that keep their connections and ask one request after the other."""
+    """Clients that ask one request after the other, on connections that they ``keep`` or on a new one for each."""
 
     loop: Loop
     port: int
     clients: int = 8
     pause_s: float = 0.001
+    keep: bool = True
     answered: int = 0
     failed: list[str] = field(default_factory=list)
     arms: dict[str, int] = field(default_factory=dict)
@@ -172,7 +173,7 @@ class Load:
                     await asyncio.sleep(0.05)
                 continue
             sent += 1
-            if not await self._ask(streams, f"{number}-{sent}"):
+            if not (await self._ask(streams, f"{number}-{sent}") and self.keep):
                 streams[1].close()
                 streams = None
             await asyncio.sleep(self.pause_s)

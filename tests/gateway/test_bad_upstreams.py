@@ -13,8 +13,7 @@ import pytest
 import uvloop
 
 from router.gateway.ports import Limits
-from router.local.processes import free_port
-from tests.gateway.scripted import GET, OK, POST, Message, World, answering, read_request, serving, until
+from tests.gateway.scripted import GET, OK, POST, Message, answering, read_request, serving, until
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -69,9 +68,12 @@ def asked(
 def test_nobody_listens() -> None:
     async def play() -> None:
         async with serving(answering(OK)) as world:
-            world.gate.redirect(f"http://127.0.0.1:{free_port()}")
+            well = world.gate.upstream
+            world.gate.redirect("http://127.0.0.1:1")
             assert (await world.ask()).status == 502
             assert await world.ended() == [(502, "connect_failed")]
+            world.gate.upstream = well
+            assert (await world.ask()).body == b"ok"
 
     uvloop.run(play())
 
@@ -79,9 +81,12 @@ def test_nobody_listens() -> None:
 def test_a_name_that_does_not_resolve() -> None:
     async def play() -> None:
         async with serving(answering(OK), Limits(connect_s=2.0)) as world:
+            well = world.gate.upstream
             world.gate.redirect("http://nowhere.invalid:9001")
             assert (await world.ask(POST)).status == 502
             assert await world.ended() == [(502, "connect_failed")]
+            world.gate.upstream = well
+            assert (await world.ask(POST)).body == b"ok"
 
     uvloop.run(play())
 
@@ -153,38 +158,6 @@ def test_a_close_at_every_octet_is_truncated(octets: int) -> None:
     assert (got.status, got.whole, outcome) == (502 if in_head else 200, in_head, "truncated")
 
 
-def test_octets_behind_an_answer_are_nobodys_answer() -> None:
-    async def play() -> None:
-        async with serving(then_well(saying(OK + b"HTTP/1.1 200 OK\r\n\r\nevil", stay=True))) as world:
-            client = await world.client()
-            for _ in range(2):
-                client.send(GET)
-                assert (await client.answer()).body == b"ok"
-            assert world.upstream_connections == 2
-            assert world.plane.counts.retries == 0
-
-    uvloop.run(play())
-
-
-def test_an_answer_that_nobody_asked_for_closes_the_pooled_connection() -> None:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(OK)
-        await writer.drain()
-        await asyncio.sleep(0.05)
-        writer.write(HEAD + b"Content-Length: 4\r\n\r\nevil")
-        await reader.read()
-
-    async def play() -> None:
-        async with serving(then_well(script)) as world:
-            assert (await world.ask()).body == b"ok"
-            await until(lambda: world.gate.upstream.counts.surplus_octets)
-            assert (await world.ask()).body == b"ok"
-            assert world.upstream_connections == 2
-
-    uvloop.run(play())
-
-
 BAD_HEADS = {
     "garbage": b"\x00\x01\x02 nothing of the kind\r\n\r\n",
     "HTTP/0.9": b"<html>hello</html>",
@@ -242,43 +215,6 @@ def test_a_body_that_breaks_the_grammar_is_cut(name: str) -> None:
     assert (got.status, got.whole, outcome) == (200, False, "bad_answer")
 
 
-def test_a_server_that_closes_after_each_answer_without_saying_so_costs_no_request() -> None:
-    async def play() -> None:
-        async with serving(answering(OK, close=True)) as world:
-            client = await world.client()
-            for _ in range(20):
-                client.send(POST)
-                assert (await client.answer()).body == b"ok"
-            assert await world.ended(20) == [(200, "ok")] * 20
-
-    uvloop.run(play())
-
-
-def test_a_pooled_connection_that_dies_under_a_request_is_replaced_once() -> None:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(OK)
-        await read_request(reader)  # and closes
-
-    async def play(world: World) -> None:
-        client = await world.client()
-        for _ in range(3):
-            client.send(POST)
-            assert (await client.answer()).body == b"ok"
-        assert world.plane.counts.retries == 2
-
-    async def all_() -> None:
-        async with serving(script) as world:
-            await play(world)
-
-    uvloop.run(all_())
-
-
-def test_a_fresh_connection_that_dies_under_a_post_is_not_tried_again() -> None:
-    got, outcome = asked(saying(b""), POST)
-    assert (got.status, outcome) == (502, "truncated")
-
-
 def test_a_client_that_stops_in_the_middle_of_its_body_is_no_fault_of_the_arm() -> None:
     async def play() -> None:
         async with serving(answering(OK), Limits(idle_s=0.2)) as world:
@@ -287,6 +223,7 @@ def test_a_client_that_stops_in_the_middle_of_its_body_is_no_fault_of_the_arm() 
             assert (await client.answer()).status == 408
             assert await world.ended() == [(408, "client_abort")]
             await until(lambda: world.open_upstream == 0)
+            assert (await world.ask()).body == b"ok"
 
     uvloop.run(play())
 
@@ -303,6 +240,7 @@ def test_a_thousand_streams_whose_clients_die_leave_nothing_open() -> None:
             for client in clients:
                 client.writer.transport.abort()
             await until(lambda: world.open_upstream == 0 and not world.plane.clients)
-            assert {outcome for _, outcome in world.gate.ended} == {"client_abort"}
+            assert [outcome for _, outcome in await world.ended(1000)] == ["client_abort"] * 1000
+            assert world.plane.open_requests == 0
 
     uvloop.run(play())

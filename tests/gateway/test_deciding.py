@@ -72,6 +72,26 @@ def test_what_is_not_enrolled_is_controls_and_no_request_is_refused(
     uvloop.run(play())
 
 
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /decide HTTP/1.1\r\nHost: m\r\n\r\n", 400),
+        (ask(b"/a/../b"), 200),
+        (ask(b"http://"), 200),
+    ],
+)
+def test_a_question_never_reaches_a_model_server_not_even_where_a_route_takes_all_paths(
+    request_: bytes, status: int
+) -> None:
+    async def play() -> None:
+        async with gated({"v1": V1, "v2": V2}, path="/") as world:
+            got = await world.ask(request_)
+            assert (got.status, got.fields.get(b"pointsman-arm")) == (status, None)
+            assert world.requests == []
+
+    uvloop.run(play())
+
+
 def test_a_unit_in_the_body_is_found_when_the_proxy_sends_the_body() -> None:
     async def play() -> None:
         async with gated({"v1": V1, "v2": V2}, places=(("json", "/user"),)) as world:

@@ -10,17 +10,17 @@ import uvloop
 from router.events import ERROR, EXPOSURE, FALLBACK, OUTCOME
 from router.gateway.breaker import FAILURES, OPEN_S, SAVED_MOST, Breaker, Budget
 from router.gateway.ports import Limits
-from router.local.processes import free_port
-from tests.gateway.gated import OK, Gated, answer, gated, post
-from tests.gateway.scripted import Script, read_request
+from router.gateway.sending import REPLAY_MOST
+from router.serving import PoolLimits
+from tests.gateway.gated import OK, PERSON, answer, gated, post
+from tests.gateway.scripted import Client, Script, read_request, until
 
 V1 = (answer(b'{"by":"v1"}'),)
 V2 = (answer(b'{"by":"v2"}'),)
 BROKEN = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 3\r\n\r\nno\n"
 
 
-def nobody() -> str:
-    return f"http://127.0.0.1:{free_port()}"
+NOBODY = "http://127.0.0.1:1"  # a free port may be somebody's a moment later
 
 
 async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -52,7 +52,7 @@ def test_control_answers_for_a_treatment_that_fails_and_it_counts_against_the_tr
     server: Script | tuple[bytes, ...] | None, how: str
 ) -> None:
     async def play() -> None:
-        servers = {"v1": V1, "v2": server or nobody()}
+        servers = {"v1": V1, "v2": server or NOBODY}
         async with gated(servers, fallback=True, first_byte_timeout_ms=100, retries=0) as world:
             got = await world.ask(post(b'{"a":1}'))
             assert (got.status, got.body) == (200, b'{"by":"v1"}')
@@ -92,7 +92,7 @@ def test_an_answer_that_has_begun_is_never_repeated() -> None:
 
 def test_control_that_fails_has_nobody_behind_it() -> None:
     async def play() -> None:
-        async with gated({"v1": nobody(), "v2": nobody()}, fallback=True) as world:
+        async with gated({"v1": NOBODY, "v2": NOBODY}, fallback=True) as world:
             assert (await world.ask(post())).status == 502
             facts, _ = await world.written()
             assert facts == [EXPOSURE | OUTCOME | ERROR | FALLBACK]
@@ -120,7 +120,7 @@ def test_a_post_is_sent_again_only_where_the_route_says_so(repeatable: bool, sta
 
 def test_a_server_that_is_down_is_dialled_within_the_budget_and_then_left_alone() -> None:
     async def play() -> None:
-        async with gated({"v1": V1, "v2": nobody()}, retries=3) as world:
+        async with gated({"v1": V1, "v2": NOBODY}, retries=3) as world:
             for _ in range(30):
                 assert (await world.ask(post())).status in (502, 503)
             assert world.plane.counts.dials <= FAILURES + 4
@@ -134,15 +134,73 @@ def test_a_server_that_is_down_is_dialled_within_the_budget_and_then_left_alone(
 
 
 def test_the_breaker_of_one_arm_leaves_the_other_alone() -> None:
-    async def everyone(world: Gated) -> None:
-        for _ in range(FAILURES + 2):
-            assert (await world.ask(post())).status in (502, 503)
-        other = b"GET /v2/x HTTP/1.1\r\nHost: m\r\n\r\n"  # without a unit: the default arm
-        assert (await world.ask(other)).body == b'{"by":"v1"}'
+    other = b"GET /v2/x HTTP/1.1\r\nHost: m\r\n\r\n"  # without a unit: the default arm
 
     async def play() -> None:
-        async with gated({"v1": V1, "v2": nobody()}) as world:
-            await everyone(world)
+        async with gated({"v1": V1, "v2": NOBODY}) as world:
+            for _ in range(FAILURES + 20):
+                assert (await world.ask(post())).status in (502, 503)
+                got = await world.ask(other)
+                assert (got.status, got.body) == (200, b'{"by":"v1"}')
+            assert world.counted("pointsman_requests", arm="v1", status="2xx") == FAILURES + 20
+            assert world.counted("pointsman_upstream_failures", arm="v1") == 0
+            assert world.counted("pointsman_upstream_failures", arm="v2") == FAILURES + 20
+
+    uvloop.run(play())
+
+
+def test_while_an_arm_is_left_alone_control_answers_without_a_dial() -> None:
+    async def play() -> None:
+        async with gated({"v1": V1, "v2": NOBODY}, fallback=True, retries=0) as world:
+            for number in range(FAILURES + 20):
+                got = await world.ask(post())
+                assert (got.status, got.body) == (200, b'{"by":"v1"}')
+                how = b"v2=circuit_open" if number >= FAILURES else b"v2=connect_failed"
+                assert got.fields[b"pointsman-attempts"] == how
+            assert world.plane.counts.dials == FAILURES + 1  # and the one of control
+            facts, _ = await world.written()
+            assert facts == [EXPOSURE | OUTCOME | ERROR | FALLBACK] * (FAILURES + 20)
+
+    uvloop.run(play())
+
+
+@pytest.mark.parametrize(("waits", "failures"), [(False, 1), (True, 1), (False, FAILURES + 1)])
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("octets", [10, REPLAY_MOST + 10, 3_000_000])
+def test_a_body_that_was_sent_to_nobody_goes_whole_to_control(
+    octets: int, chunked: bool, waits: bool, failures: int
+) -> None:
+    body = b"0123456789" * (octets // 10)
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(body)
+    expects = b"Expect: 100-continue\r\n" if waits else b""
+    framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+
+    async def play() -> None:
+        async with gated({"v1": V1, "v2": NOBODY}, fallback=True) as world:
+            for _ in range(failures):
+                streams = await asyncio.open_connection("127.0.0.1", world.port)
+                client = Client(*streams)
+                client.send(PERSON + expects + framing + b"\r\n\r\n")
+                if waits:
+                    assert b" 100 " in await client.reader.readuntil(b"\r\n\r\n")
+                client.send(framed)
+                assert (await client.answer()).body == b'{"by":"v1"}'
+                assert world.requests[-1][1].body == body
+                streams[1].close()
+
+    uvloop.run(play())
+
+
+def test_control_answers_for_an_arm_that_has_no_room() -> None:
+    async def play() -> None:
+        pools = {"v2": PoolLimits(requests=1)}
+        async with gated({"v1": V1, "v2": silent}, fallback=True, pools=pools) as world:
+            first = asyncio.create_task(world.ask(post()))
+            await until(lambda: world.plane.counts.dials)
+            got = await world.ask(post())
+            assert (got.status, got.body) == (200, b'{"by":"v1"}')
+            assert got.fields[b"pointsman-attempts"] == b"v2=no_room"
+            first.cancel()
 
     uvloop.run(play())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from pathlib import Path
 
 import uvloop
@@ -81,6 +82,12 @@ def test_without_file_descriptors_left_open_requests_finish_and_it_recovers(tmp_
         world.put(world.flag(experiments=()))
         world.command = ["/bin/sh", "-c", "ulimit -n 96; exec " + " ".join(world.command)]
         world.start()
+        worker = world.workers()
+
+        async def begun() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+            writer.write(b"GET /v2/open HTTP/1.1\r\nHost: m\r\n\r\n")
+            return reader, writer
 
         async def crowd() -> list[bytes]:
             streams = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(200)]
@@ -96,11 +103,24 @@ def test_without_file_descriptors_left_open_requests_finish_and_it_recovers(tmp_
                 writer.close()
             return first
 
+        world.models[0].delay_s = 1.0
+        reader, writer = world.loop.run(begun())
+        eventually(lambda: world.counted("pointsman_assignments_total") == 1)
+        world.models[0].delay_s = 0.0
         lines = world.loop.run(crowd())
+        answer = world.loop.run(read_message(reader))
+        assert answer is not None
+        assert b" 200 " in answer[0]
+        world.loop.run(close(writer))
         assert {line[9:12] for line in lines if line != b"closed"} <= {b"200", b"503"}
         assert sum(b" 200 " in line for line in lines) >= 20
         eventually(lambda: world.get("/v2/x")[0] == 200)
         assert world.metrics()['pointsman_http_total{event="shed"}'] > 0
+        assert world.workers() == worker
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
 
 
 def test_large_bodies_all_at_once_need_no_memory(tmp_path: Path) -> None:
@@ -129,5 +149,15 @@ def test_large_bodies_all_at_once_need_no_memory(tmp_path: Path) -> None:
             return list(await asyncio.gather(*(one() for _ in range(20))))
 
         before = peak()
+        # Beyond this an allocation fails, as in a container.
+        room = address_space(worker) + (128 << 20)
+        resource.prlimit(worker, resource.RLIMIT_AS, (room, room))
         assert set(world.loop.run(all_())) == {b"HTTP/1.1 200 OK\r\n"}
         assert peak() - before < 20 * 1024 + megabytes * 1024  # kilobytes; the bodies are 320 MB
+        assert world.get("/v2/x")[0] == 200
+        assert world.workers() == [worker]
+
+
+def address_space(pid: int) -> int:
+    """Octets that a process has mapped."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()

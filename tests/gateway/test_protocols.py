@@ -198,3 +198,39 @@ def test_an_error_inside_a_stream_counts_against_the_arm_and_reaches_the_client(
             assert world.counted("pointsman_upstream_failures", arm="v2", outcome="stream_error") == 1
 
     uvloop.run(play())
+
+
+@pytest.mark.parametrize("protocol", ROWS)
+def test_what_a_model_server_reports_is_an_outcome_and_the_client_does_not_see_it(protocol: str) -> None:
+    told = answer(b"{}", fields=b"pointsman-outcome: confidence=.83, tokens = 7\r\nX-A: b\r\n")
+
+    async def play() -> None:
+        async with gated({"v1": (told,), "v2": (told,)}, protocol=protocol) as world:
+            got = await world.ask(post())
+            assert (got.status, b"pointsman-outcome" in got.fields, got.fields[b"x-a"]) == (200, False, b"b")
+            facts, outcomes = await world.written()
+            assert (facts, outcomes) == ([EXPOSURE | OUTCOME], {"confidence": 830_000, "tokens": 7_000_000})
+
+    uvloop.run(play())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "body"),
+    [
+        ("oip-v2", {"inputs": [{"name": "x", "datatype": "FP32", "shape": [3, 1], "data": [1, 2, 3]}]}),
+        ("oip-v1", {"instances": [[1], [2], [3]]}),
+        ("mlflow", {"dataframe_split": {"columns": ["a"], "data": [[1], [2], [3]]}}),
+        ("openai", {"model": "e", "input": ["a", "b", "c"]}),
+    ],
+)
+def test_a_batch_is_one_request_of_one_unit_and_goes_whole_to_one_arm(protocol: str, body: object) -> None:
+    async def play() -> None:
+        servers = {"v1": (answer(b"{}"),), "v2": (answer(b"{}"),)}
+        async with gated(servers, protocol=protocol, experiments=(experiment(),)) as world:
+            for _ in range(5):
+                await world.ask(post(json.dumps(body).encode()))
+            assert len({arm for arm, _ in world.requests}) == 1
+            assert [json.loads(seen.body) for _, seen in world.requests] == [body] * 5
+            assert (await world.written())[0] == [EXPOSURE | OUTCOME] * 5
+
+    uvloop.run(play())

@@ -1,30 +1,18 @@
-"""Bodies and streams: passed on as they come, in bounded memory, and with three different ways to end badly."""
+"""Streams: passed on event by event, timed, cancelled with their client, and with three different ways to end badly."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
-from pathlib import Path
 
+import pytest
 import uvloop
 
+from router.events import ERROR, EXPOSURE, OUTCOME
 from router.gateway.ports import Limits
-from tests.gateway.scripted import GET, OK, World, answering, read_head, read_request, serving, until
+from tests.gateway.gated import gated, post
+from tests.gateway.scripted import GET, Client, read_head, read_request, serving, until
 
-MB = 1 << 20
-LARGE = 48 * MB
-PIECE = b"x" * 65_536
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-# What the tests' own ends of the two connections and the kernel may hold; the body is many times that.
-BOUND = 12 * MB
-
-
-def resident() -> int:
-    """Octets of memory of this process: gateway, client and model server are all in it."""
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def event(data: bytes) -> bytes:
@@ -75,103 +63,6 @@ def test_first_byte_and_longest_gap_are_measured() -> None:
             assert ticket.answer_octets == 2 * len(b"data: 1\n\n")
 
     uvloop.run(play())
-
-
-def test_a_stalled_reader_stalls_its_upstream_and_no_memory_grows() -> None:
-    sent = 0
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
-        await read_request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE)
-        while sent < LARGE:
-            writer.write(PIECE)
-            await writer.drain()
-            sent += len(PIECE)
-
-    async def play() -> None:
-        async with serving(script) as world:
-            client = await world.client(limit=65_536)
-            before = resident()
-            client.send(GET)
-            await read_head(client.reader)
-            await _still(lambda: sent)
-            assert sent < LARGE
-            assert resident() - before < BOUND
-            left = LARGE
-            while left:
-                left -= len(await client.reader.read(min(left, 65_536)))
-            assert resident() - before < BOUND
-            assert await world.ended() == [(200, "ok")]
-
-    uvloop.run(play())
-
-
-def test_an_upstream_that_does_not_read_stalls_its_client_and_no_memory_grows() -> None:
-    go_on = asyncio.Event()
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_head(reader)
-        await go_on.wait()
-        left = LARGE
-        while left:
-            left -= len(await reader.read(min(left, 65_536)))
-        writer.write(OK)
-
-    async def play() -> None:
-        async with serving(script) as world:
-            client = await world.client()
-            before = resident()
-            sent = 0
-            client.send(b"POST /a HTTP/1.1\r\nHost: m\r\nContent-Length: %d\r\n\r\n" % LARGE)
-
-            async def send() -> None:
-                nonlocal sent
-                while sent < LARGE:
-                    client.send(PIECE)
-                    await client.writer.drain()
-                    sent += len(PIECE)
-
-            sending = asyncio.create_task(send())
-            await _still(lambda: sent)
-            assert sent < LARGE
-            assert resident() - before < BOUND
-            go_on.set()
-            await sending
-            assert (await client.answer()).status == 200
-            assert resident() - before < BOUND
-
-    uvloop.run(play())
-
-
-async def _still(count: object) -> None:
-    """Wait until a counter stands still."""
-    assert callable(count)
-    last = -1
-    while (now := count()) != last or not now:
-        last = now
-        await asyncio.sleep(0.1)
-
-
-async def unread(script: object, limits: Limits) -> list[tuple[int, str]]:
-    """The outcome for a client that asks and reads nothing."""
-    async with serving(script, limits) as world:  # type: ignore[arg-type]
-        client = await world.client(limit=1024)
-        client.send(GET)
-        found = await world.ended()
-        await until(lambda: world.open_upstream == 0 and not world.plane.clients)
-        return list(found)
-
-
-def test_a_client_that_takes_nothing_for_the_idle_time_is_cut_off() -> None:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE)
-        while True:
-            writer.write(PIECE)
-            await writer.drain()
-
-    assert uvloop.run(unread(script, Limits(idle_s=0.2))) == [(200, "client_abort")]
 
 
 def test_a_client_that_leaves_cancels_its_upstream() -> None:
@@ -230,33 +121,51 @@ def test_a_stream_lives_as_long_as_it_says_something() -> None:
     uvloop.run(play())
 
 
-def test_pipelined_requests_are_read_no_faster_than_their_answers_are_taken() -> None:
-    request = b"GET /livez HTTP/1.1\r\nHost: m\r\n\r\n"
+WRONG = event(b'{"error":{"message":"out of memory"}}')
+
+
+@pytest.mark.parametrize(
+    ("rest", "whole", "outcome", "facts"),
+    [
+        (event(b"[DONE]") + b"0\r\n\r\n", True, None, EXPOSURE | OUTCOME),
+        (WRONG + b"0\r\n\r\n", True, "stream_error", EXPOSURE | OUTCOME | ERROR),
+        (b"", False, "truncated", EXPOSURE | OUTCOME | ERROR),
+        (WRONG, False, "truncated", EXPOSURE | OUTCOME | ERROR),
+        (b"zz\r\n", False, "bad_answer", EXPOSURE | OUTCOME | ERROR),
+        (None, False, "client_abort", EXPOSURE),
+    ],
+)
+def test_how_a_stream_ended_is_told_apart(
+    rest: bytes | None, whole: bool, outcome: str | None, facts: int
+) -> None:
+    begun = STREAM + event(b'{"choices":[{"delta":{"content":"x"}}]}')
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(begun)
+        if rest is None:
+            await reader.read()
+        else:
+            writer.write(rest)
 
     async def play() -> None:
-        async with serving(answering(OK), local=(200, b"text/plain", PIECE)) as world:
-            client = await world.client(limit=1024)
-            before = resident()
-            sent = 0
-
-            async def send() -> None:
-                nonlocal sent
-                while True:
-                    client.send(request * 100)
-                    await client.writer.drain()
-                    sent += 100
-
-            sending = asyncio.create_task(send())
-            await _still(lambda: sent)
-            assert resident() - before < 4 * BOUND
-            assert world.plane.counts.requests < sent
-            sending.cancel()
-            await _in_order(world)
+        async with gated({"v1": script, "v2": script}, protocol="openai", fallback=True) as world:
+            streams = await asyncio.open_connection("127.0.0.1", world.port)
+            client = Client(*streams)
+            client.send(post())
+            if rest is None:
+                await read_head(client.reader)
+                client.writer.close()
+            else:
+                answer = await client.answer()
+                assert (answer.status, answer.whole) == (200, whole)
+            await until(lambda: not world.plane.open_requests)
+            assert (await world.written())[0] == [facts]
+            failures = {
+                name: world.counted("pointsman_upstream_failures", arm="v2", outcome=name)
+                for name in ("truncated", "stream_error", "bad_answer", "timeout")
+            } | {"client_abort": world.counted("pointsman_client_aborts", arm="v2")}
+            assert {name: n for name, n in failures.items() if n} == ({outcome: 1} if outcome else {})
+            streams[1].close()
 
     uvloop.run(play())
-
-
-async def _in_order(world: World) -> None:
-    client = await world.client()
-    client.send(b"GET /livez HTTP/1.1\r\nHost: m\r\n\r\n" + GET + b"GET /livez HTTP/1.1\r\nHost: m\r\n\r\n")
-    assert [len((await client.answer()).body) for _ in range(3)] == [len(PIECE), 2, len(PIECE)]
