@@ -14,6 +14,7 @@ from router.gateway.setting import edit_of
 from router.telemetry import ROWS
 
 IDENTITIES_MOST = 4  # two are too many already
+NOBODY: frozenset[str] = frozenset()
 STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 # How a request may end without a good answer of its arm; each is an error of the arm.
 FAULTS = ("connect_failed", "timeout", "truncated", "bad_answer", "stream_error", "circuit_open", "no_room",
@@ -32,18 +33,18 @@ class Standing:
         self.breaker = Breaker()
         self.budget = Budget()
         self.epoch = 0
-        self.identities: set[str] = set()  # as its answers named themselves in this epoch
+        self.identities: frozenset[str] = NOBODY  # as its answers named themselves in this epoch
 
     def begin(self, epoch: int) -> None:
         """A flag of this epoch routes from now on."""
         if epoch != self.epoch:
             self.epoch = epoch
-            self.identities = set()
+            self.identities = NOBODY
 
     def named(self, identity: str) -> None:
         """An answer said which model it comes from."""
-        if len(self.identities) < IDENTITIES_MOST:
-            self.identities.add(identity)
+        if identity not in self.identities and len(self.identities) < IDENTITIES_MOST:
+            self.identities |= {identity}
 
 
 class ArmRoute:
@@ -118,6 +119,8 @@ class ArmRoute:
 
 class Reasons(dict[Reason, Tally]):
     """Assignments of one route by their reason, each counter made when it first counts."""
+
+    __slots__ = ("_route", "_row")
 
     def __init__(self, route: str, row: Row) -> None:
         super().__init__()

@@ -7,7 +7,6 @@ Above all of them stands what a file on this host overrides.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
@@ -18,15 +17,13 @@ from router.errors import SpecError
 from router.flag import Arm, Flag
 from router.gateway import disk
 from router.gateway.counters import Row
+from router.gateway.garbage import Settling, unsought
 from router.gateway.override import OverrideFile
 from router.gateway.routing import Gate
 from router.gateway.snapshot import CompiledRoute, Compiler, Snapshot
 from router.store.watch import Stored, Token
 
 SHOWN = 100  # of the routes that changed last a heartbeat tells the revisions, so that it stays small
-FREEZE_EVERY = (
-    500  # flags: whoever looks for garbage must not walk through thousands of them while requests wait
-)
 
 
 class HeldFlags:
@@ -60,7 +57,7 @@ class HeldFlags:
         self._saving: asyncio.Future[None] | None = None
         self._changed: dict[str, bytes] = {}
         self._gone: set[str] = set()
-        self._unfrozen = 0
+        self._settling = Settling()
 
     @property
     def tokens(self) -> Mapping[str, Token]:
@@ -100,11 +97,8 @@ class HeldFlags:
             self._tokens.pop(name, None)
             self._changed.pop(name, None)
         self._gone |= gone
-        self._unfrozen += len(compiled) if len(compiled) > 1 else 0
-        if self._unfrozen >= FREEZE_EVERY:
-            gc.freeze()
-            self._unfrozen = 0
         self._swap(compiled, gone, store_id)
+        self._settling.came(len(compiled))
         self._save()
 
     def corrupt(self, route: str, problem: str) -> None:
@@ -214,6 +208,10 @@ class HeldFlags:
     def load(self) -> None:
         """Begin with the flags kept on disk, if there are any, and with what is overridden here."""
         self.file.look()
+        with unsought():
+            self._load()
+
+    def _load(self) -> None:
         kept = disk.load(self._data_dir)
         if kept is None:
             return

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -72,6 +73,11 @@ class Identifier:
         verifier = None if source.jwt is None else Verifier(source.jwt)
         self._readers = [_reader(kind, name, verifier) for kind, name in source.places]
 
+    @classmethod
+    def of(cls, source: UnitSource) -> Identifier:
+        """The same one for all flags that name the same unit; keys of tokens are read anew for each flag."""
+        return _shared(source) if source.jwt is None else cls(source)
+
     def find(self, head: HeadLike, body: bytes | None, request: int, limit: int) -> bytes | NeedsBody | None:
         """The unit; ``NEEDS_BODY`` when it may stand in a body that is not held yet; None when there is none."""
         for read, from_body in self._readers:
@@ -86,6 +92,11 @@ class Identifier:
             if unit:
                 return unit
         return None
+
+
+@lru_cache(4096)
+def _shared(source: UnitSource) -> Identifier:
+    return Identifier(source)
 
 
 def may_hold(head: HeadLike, limit: int) -> bool:

@@ -30,6 +30,7 @@ from router.serving import Serving, Shadow
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
 SAFE = re.compile(r"[!-~]{1,200}")
+NOTHING: Mapping[str, Any] = {}  # one for all of the many routes that declare nothing
 
 
 class RoutedHead(AskedHead, Protocol):
@@ -69,10 +70,12 @@ class CompiledRoute:
         _check_names(flag)
         self.flag = flag
         self.compiled = CompiledFlag(flag)
-        self.running = {one.run: Running(flag, one) for one in flag.experiments}
+        self.running = {one.run: Running(flag, one) for one in flag.experiments} or NOTHING
         self.first = next(iter(self.running.values()), None)
-        self.attributes = {name: AttributeReader(kind, rest) for name, kind, rest in flag.attributes}
-        self.identify = Identifier(flag.unit)
+        self.attributes = {
+            name: AttributeReader(kind, rest) for name, kind, rest in flag.attributes
+        } or NOTHING
+        self.identify = Identifier.of(flag.unit)
         self.arms = {
             arm.name: ArmRoute(
                 flag, arm, compiler.servers.upstream(arm), compiler.row, compiler.standing(flag, arm)

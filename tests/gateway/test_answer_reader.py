@@ -33,10 +33,10 @@ RESTORE = Serving(restore_model=True)
 
 def served(
     answered: bytes, request: bytes = ASKED, wanted: ArmSet = TUNED, **fields: Any
-) -> tuple[Message, Message, set[str]]:
+) -> tuple[Message, Message, frozenset[str]]:
     """What the client got, what the model server saw, and what the arm is known as."""
 
-    async def play() -> tuple[Message, Message, set[str]]:
+    async def play() -> tuple[Message, Message, frozenset[str]]:
         how = {"protocol": "openai", "serving": RESTORE, **fields}
         async with gated({"v1": (b"",), "v2": (answered,)}, sets={"v2": wanted}, **how) as world:
             got = await world.ask(post(request))

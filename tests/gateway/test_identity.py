@@ -54,7 +54,7 @@ def test_identities_are_collected_by_arm_and_begin_anew_with_an_epoch() -> None:
                 await world.ask(post())
             await world.ask(b"GET /v2/x HTTP/1.1\r\nHost: m\r\n\r\n")
 
-            def named() -> dict[str, set[str]]:
+            def named() -> dict[str, frozenset[str]]:
                 return {name: arm.standing.identities for name, arm in world.route.arms.items()}
 
             assert named() == {"v1": {"1"}, "v2": {"2", "3"}}
