@@ -13,7 +13,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from router.gateway.ports import Gate as GateLike
 from router.gateway.probes import Probes
 from router.gateway.recorder import Recorder
 from router.gateway.routing import Gate
-from router.gateway.snapshot import CompiledRoute, Compiler, Snapshot
+from router.gateway.snapshot import CompiledRoute, Compiler, runs_on
 from router.gateway.tracing import Tracing, provider_of
 from router.settings import Settings
 from router.store.connect import connect_async, reachable
@@ -130,9 +130,9 @@ class Duties:
         self._stalls.n += 1
         self._stalled_ms.n += round(seconds * 1000)
 
-    def _swapped(self, snapshot: Snapshot) -> None:
-        """Other flags route from now on."""
-        self.recorder.running(snapshot.running())
+    def _swapped(self, new: Iterable[CompiledRoute], old: Iterable[CompiledRoute]) -> None:
+        """These routes are in use from now on and those no longer."""
+        self.recorder.running(runs_on(new), [run for run, _, _ in runs_on(old)])
         self._compiler.servers.heard(self._probes.ready)
         self._beat_now.set()
 

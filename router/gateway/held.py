@@ -36,7 +36,7 @@ class HeldFlags:
         row: Row,
         data_dir: Path,
         log: logging.Logger,
-        swapped: Callable[[Snapshot], None],
+        swapped: Callable[[Iterable[CompiledRoute], Iterable[CompiledRoute]], None],
     ) -> None:
         self.store_id = ""  # whose flags route now
         self.asked = asyncio.Event()
@@ -74,11 +74,11 @@ class HeldFlags:
         return [(name, arm) for name, route in routes.items() for arm in route.flag.arms if arm.upstream]
 
     def identities(self) -> dict[str, list[str]]:
-        """What the answers of each arm named themselves, for arms that did."""
-        routes = self._gate.snapshot.routes if self._gate.snapshot else {}
+        """What the answers of each arm that is compared named themselves, for arms that did."""
+        routes = self._gate.snapshot.experiments() if self._gate.snapshot else ()
         return {
-            f"{name}/{arm.name}": sorted(arm.standing.identities)
-            for name, route in routes.items()
+            f"{route.flag.route}/{arm.name}": sorted(arm.standing.identities)
+            for route in routes
             for arm in route.arms.values()
             if arm.standing.identities
         }
@@ -199,11 +199,11 @@ class HeldFlags:
 
     def _swap(self, compiled: Mapping[str, CompiledRoute], gone: Iterable[str], store_id: str) -> None:
         before = self._gate.snapshot or Snapshot({}, "")
-        old = [before.routes[name] for name in (*compiled, *gone) if name in before.routes]
+        old = [route for name in (*compiled, *gone) if (route := before.routes.get(name)) is not None]
         self._gate.snapshot = before.changed(compiled, gone, store_id)
         self.store_id = store_id
         self._compiler.swapped(compiled.values(), old)
-        self._swapped(self._gate.snapshot)
+        self._swapped(compiled.values(), old)
 
     def load(self) -> None:
         """Begin with the flags kept on disk, if there are any, and with what is overridden here."""

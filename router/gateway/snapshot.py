@@ -167,7 +167,7 @@ class Snapshot:
         self.routes: Overlay[str, CompiledRoute] = Overlay.empty()
         self._any = Table()
         self._hosts: dict[bytes, Table] = {}
-        self._experiments: dict[str, CompiledRoute] = {}
+        self._experiments: Overlay[str, CompiledRoute] = Overlay.empty()
         self._take(routes, ())
         self.store_id = store_id
 
@@ -186,8 +186,8 @@ class Snapshot:
         self.routes = self.routes.changed({**left, **compiled})
         ins, outs = _by_host(compiled.values()), _by_host(old)
         if any(route.flag.experiments for route in (*old, *compiled.values())):
-            kept = {name: route for name, route in self._experiments.items() if name not in left}
-            self._experiments = kept | {n: route for n, route in compiled.items() if route.flag.experiments}
+            begun = {name: route for name, route in compiled.items() if route.flag.experiments}
+            self._experiments = self._experiments.changed({**left, **begun})
         hosts: dict[bytes, Table] = {}
         for host in ins.keys() | outs.keys():
             before = self._any if host is None else self._hosts.get(host, Table())
@@ -212,13 +212,10 @@ class Snapshot:
         """The routes on which something runs."""
         return self._experiments.values()
 
-    def running(self) -> list[tuple[str, int, int]]:
-        """Run, epoch and revision of each running experiment."""
-        return [
-            (one.run, one.epoch, route.flag.revision)
-            for route in self._experiments.values()
-            for one in route.flag.experiments
-        ]
+
+def runs_on(routes: Iterable[CompiledRoute]) -> list[tuple[str, int, int]]:
+    """Run, epoch and revision of each experiment that runs on these routes."""
+    return [(one.run, one.epoch, route.flag.revision) for route in routes for one in route.flag.experiments]
 
 
 def _by_host(routes: Iterable[CompiledRoute]) -> dict[bytes | None, list[CompiledRoute]]:

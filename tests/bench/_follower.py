@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import uvloop
 
 from router.gateway.counters import Counters
 from router.gateway.duties import Duties
-from router.gateway.snapshot import Snapshot
+from router.gateway.snapshot import CompiledRoute
 from router.settings import Settings
 from router.store.secrets import load_secrets
 from tests.gateway.flags import head
@@ -42,14 +43,13 @@ class Follower:
         self.duties = Duties(
             settings, load_secrets(settings), counters, row, f"f-{id(self)}", logging.getLogger("follower")
         )
-        swapped = self.duties._swapped
-        self.duties.flags._swapped = lambda snapshot: self._note(swapped, snapshot)
+        self.duties.flags._swapped = self._note
 
-    def _note(self, swapped: Any, snapshot: Snapshot) -> None:
-        swapped(snapshot)
-        route = snapshot.routes.get(WATCHED)
-        if route is not None:
-            self.seen.setdefault(route.flag.revision, time.monotonic_ns())
+    def _note(self, new: Iterable[CompiledRoute], old: Iterable[CompiledRoute]) -> None:
+        self.duties._swapped(new, old)
+        for route in new:
+            if route.flag.route == WATCHED:
+                self.seen.setdefault(route.flag.revision, time.monotonic_ns())
 
     async def load(self) -> None:
         asked = head("/v2/models/m0/infer", x_person="ana")

@@ -16,7 +16,7 @@ from router.gateway.head import Head, complete
 from router.gateway.recorder import Recorder
 from router.gateway.routing import Gate
 from router.gateway.shape import REQUEST_SHAPES
-from router.gateway.snapshot import Compiler, Snapshot
+from router.gateway.snapshot import Compiler, Snapshot, runs_on
 
 SIGNER = Signer({1: b"k" * 32})
 FORCING = Forcing({1: b"k" * 32})
@@ -123,7 +123,7 @@ class Bench:
         snapshot = Snapshot({one.route: self.compiler.compile(one) for one in flags}, "store")
         self.gate.snapshot = snapshot
         self.compiler.swapped(snapshot.routes.values(), before)
-        self.recorder.running(snapshot.running())
+        self.recorder.running(runs_on(snapshot.routes.values()), [run for run, _, _ in runs_on(before)])
 
     def totals(self) -> dict[str, int]:
         """All counters, as /metrics would see them."""
