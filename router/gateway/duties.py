@@ -44,7 +44,7 @@ from router.store.secrets import Secrets
 from router.store.watch import FlagWatch
 
 HEARTBEAT_S = 1.0
-BEAT_APART_S = 0.1  # a burst of changes is told in one heartbeat
+BEAT_AFTER_S = 0.1  # a burst of changes is told in one heartbeat, once all workers could route by it
 LAST_CALLS_S = 2.5  # for the last calls to Redis, each of which is bounded itself
 RETRY_S = (0.1, 1.0)
 HTTP_COUNTS = ("requests", "dials", "reused", "retries", "shed", "surplus_octets")
@@ -196,8 +196,8 @@ class Duties:
                     await losses.report(path, self._events, clock())
             except StoreUnavailable:
                 await _wait(self._stopping, HEARTBEAT_S * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            await _wait(self._stopping, BEAT_APART_S)
             await _wait(self._beat_now, HEARTBEAT_S)
+            await _wait(self._stopping, BEAT_AFTER_S)
 
     async def _look_forever(self) -> None:
         """The one way in that needs no Redis."""

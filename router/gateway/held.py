@@ -23,6 +23,7 @@ from router.gateway.routing import Gate
 from router.gateway.snapshot import CompiledRoute, Compiler, Snapshot
 from router.store.watch import Stored, Token
 
+KEEP_AFTER_S = 0.1  # so long after a change it is kept on disk: first all workers are to route by it
 SHOWN = 100  # of the routes that changed last a heartbeat tells the revisions, so that it stays small
 
 
@@ -54,6 +55,7 @@ class HeldFlags:
         self._log = log
         self._swapped = swapped
         self._journal = disk.Journal(data_dir)
+        self._waiting: asyncio.TimerHandle | None = None
         self._saving: asyncio.Future[None] | None = None
         self._changed: dict[str, bytes] = {}
         self._gone: set[str] = set()
@@ -223,15 +225,19 @@ class HeldFlags:
             self._swap(compiled, (), kept.store_id)
 
     def _save(self) -> None:
-        """Keep what changed; one write at a time, what comes meanwhile with the next."""
-        if self._saving is not None and not self._saving.done():
+        """Keep what changed, in a moment; one write at a time, what comes meanwhile with the next."""
+        if self._waiting is not None or (self._saving is not None and not self._saving.done()):
             return
         if self._changed or self._gone:
-            changed, gone = self._changed, self._gone
-            self._changed, self._gone = {}, set()
-            loop = asyncio.get_running_loop()
-            self._saving = loop.run_in_executor(None, self._write, self.store_id, changed, gone)
-            self._saving.add_done_callback(lambda _: self._save())
+            self._waiting = asyncio.get_running_loop().call_later(KEEP_AFTER_S, self._keep)
+
+    def _keep(self) -> None:
+        self._waiting = None
+        changed, gone = self._changed, self._gone
+        self._changed, self._gone = {}, set()
+        loop = asyncio.get_running_loop()
+        self._saving = loop.run_in_executor(None, self._write, self.store_id, changed, gone)
+        self._saving.add_done_callback(lambda _: self._save())
 
     def _write(self, store_id: str, changed: Mapping[str, bytes], gone: Iterable[str]) -> None:
         try:
@@ -245,7 +251,11 @@ class HeldFlags:
         return (self._overridden.get(name, route.flag).encode() for name, route in routes.items())
 
     async def saved(self) -> None:
-        """Wait for the write that is under way, and let another worker do the next."""
-        while self._saving is not None and not self._saving.done():
-            await self._saving
+        """Write what is left, and let another worker do the next."""
+        while self._waiting is not None or (self._saving is not None and not self._saving.done()):
+            if self._waiting is not None:
+                self._waiting.cancel()
+                self._keep()
+            if self._saving is not None:
+                await self._saving
         self._journal.close()
