@@ -30,8 +30,8 @@ from router.store.keys import Keys
 from router.store.line import Command, Line, numbered
 
 RETRY_S = (0.05, 2.0)
-PAGE = 100  # names that are compared at once
-SLICE = 8  # flags that are read and compiled between two turns of the loop
+PAGE = 32  # names that are compared at once
+SLICE = 4  # flags that are read and compiled between two turns of the loop
 WHOLE_S = 30.0  # so often all revisions are compared, whatever the changes say
 
 
@@ -231,7 +231,7 @@ class FlagWatch:
     async def _compare(self, routes: list[str]) -> None:
         """Fetch those of these routes whose flag is another one than what is held."""
         with reachable("revisions"):
-            texts: Any = await self._client.hmget(self._keys.revisions, routes)
+            (texts,) = await self._line.ask(("HMGET", self._keys.revisions, *routes))
         held = self._listener.tokens
         tokens = {route: _token(text) for route, text in zip(routes, texts, strict=True)}
         other = [route for route in routes if route in self._foreign or tokens[route] != held.get(route)]
@@ -259,7 +259,7 @@ class FlagWatch:
 
     async def _fetch(self, routes: list[str]) -> None:
         with reachable("fetch"):
-            texts: Any = await self._client.hmget(self._keys.flags, routes)
+            (texts,) = await self._line.ask(("HMGET", self._keys.flags, *routes))
         await self._take(dict(zip(routes, texts, strict=True)))
 
     async def _take(self, texts: Mapping[str, bytes | None]) -> None:
