@@ -253,9 +253,10 @@ class FlagWatch:
             return
         ahead = {route: self._listener.tokens[route].revision for route in routes}
         self._listener.behind(ahead)
-        numbers: Any = ahead
         with reachable("ahead"):
-            await self._client.hset(self._keys.ahead, mapping=numbers)
+            await self._line.ask(
+                ("HSET", self._keys.ahead, *(part for pair in ahead.items() for part in pair))
+            )
 
     async def _fetch(self, routes: list[str]) -> None:
         with reachable("fetch"):
