@@ -21,7 +21,7 @@ from router.gateway.arm import ArmRoute, Reasons, Standing
 from router.gateway.attributes import AskedHead, AttributeReader
 from router.gateway.counters import Row
 from router.gateway.identify import Identifier
-from router.gateway.overlay import Overlay
+from router.gateway.parts import Parts
 from router.gateway.running import Running
 from router.gateway.servers import Servers, Watcher
 from router.gateway.shadowing import Shadowing, Warming, every
@@ -164,10 +164,10 @@ class Snapshot:
     __slots__ = ("_any", "_experiments", "_hosts", "routes", "store_id")
 
     def __init__(self, routes: Mapping[str, CompiledRoute], store_id: str) -> None:
-        self.routes: Overlay[str, CompiledRoute] = Overlay.empty()
+        self.routes: Parts[str, CompiledRoute] = Parts.empty()
         self._any = Table()
         self._hosts: dict[bytes, Table] = {}
-        self._experiments: Overlay[str, CompiledRoute] = Overlay.empty()
+        self._experiments: Parts[str, CompiledRoute] = Parts.empty()
         self._take(routes, ())
         self.store_id = store_id
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from router.gateway.overlay import Overlay
+from router.gateway.parts import LAST, Parts
 
 if TYPE_CHECKING:
     from router.gateway.snapshot import CompiledRoute, RoutedHead
@@ -21,8 +21,8 @@ class Table:
 
     __slots__ = ("_cells", "_deepest")
 
-    def __init__(self, cells: Overlay[bytes, Cell] | None = None, deepest: int = 0) -> None:
-        self._cells = cells if cells is not None else Overlay.empty()
+    def __init__(self, cells: Parts[bytes, Cell] | None = None, deepest: int = 0) -> None:
+        self._cells = cells if cells is not None else Parts.empty()
         self._deepest = deepest  # slashes in the longest prefix there is, or was: no path is looked up deeper
 
     def __bool__(self) -> bool:
@@ -30,7 +30,7 @@ class Table:
 
     def find(self, head: RoutedHead) -> CompiledRoute | None:
         """The route with the longest prefix that takes a request."""
-        path, base, over = head.path, self._cells.base, self._cells.over
+        path, parts = head.path, self._cells.parts
         end = len(path)
         if path.count(b"/") > self._deepest:
             end = -1
@@ -38,7 +38,7 @@ class Table:
                 end = path.index(b"/", end + 1)
         while end >= 0:
             prefix = path[:end]
-            for route in (over[prefix] if prefix in over else base.get(prefix)) or ():
+            for route in parts[hash(prefix) & LAST].get(prefix, ()):
                 if not route.headers or route.asks_for(head):
                     return route
             end = path.rfind(b"/", 0, end)
