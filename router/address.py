@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 Scheme = Literal["http", "https", "unix"]
 PORTS = {"http": 80, "https": 443}
+REMEMBERED = 4096  # addresses: thousands of arms stand on a few servers
 
 
 class Address(NamedTuple):
@@ -34,20 +36,7 @@ class Address(NamedTuple):
         Raises:
             ValueError: it is none, or has a user, a query or a fragment.
         """
-        if not text.isascii() or not text.isprintable() or " " in text:
-            raise ValueError("an address is visible ASCII")
-        parts = urlsplit(text)
-        if parts.query or parts.fragment or parts.username is not None:
-            raise ValueError("an address has no user, query or fragment")
-        if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
-            socket, _, base = parts.path.partition(":")
-            if base and not base.startswith("/"):
-                raise ValueError("the path behind a socket begins with '/'")
-            return cls("unix", socket, 0, base.rstrip("/"))
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-            raise ValueError("expected http://host:port, https://host or unix:/path")
-        scheme: Scheme = "https" if parts.scheme == "https" else "http"
-        return cls(scheme, parts.hostname, parts.port or PORTS[scheme], parts.path.rstrip("/"))
+        return _parsed(text)
 
     @property
     def server(self) -> str:
@@ -63,3 +52,21 @@ class Address(NamedTuple):
             return "localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+@lru_cache(REMEMBERED)
+def _parsed(text: str) -> Address:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("an address is visible ASCII")
+    parts = urlsplit(text)
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("an address has no user, query or fragment")
+    if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
+        socket, _, base = parts.path.partition(":")
+        if base and not base.startswith("/"):
+            raise ValueError("the path behind a socket begins with '/'")
+        return Address("unix", socket, 0, base.rstrip("/"))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("expected http://host:port, https://host or unix:/path")
+    scheme: Scheme = "https" if parts.scheme == "https" else "http"
+    return Address(scheme, parts.hostname, parts.port or PORTS[scheme], parts.path.rstrip("/"))

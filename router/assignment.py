@@ -10,7 +10,7 @@ Whatever a flag's conditions ask about a request they ask through ``Facts``, and
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -96,6 +96,7 @@ class Unknown:
 UNKNOWN = Unknown()
 DEEPEST = 8  # prerequisites of prerequisites; a ring that slipped through ends here
 Check = tuple[str, Holds]
+NOBODY: Mapping[bytes, Assignment] = {}  # one for all of the many flags that list no units
 
 
 def text_of(unit: bytes | None) -> Values:
@@ -200,12 +201,12 @@ class CompiledFlag:
         self._requires = flag.requires
         self._listed = {
             unit.encode(): self._served(arm, Reason.UNIT_LIST) for arm, units in flag.units for unit in units
-        }
-        self._rules = [
+        } or NOBODY
+        self._rules = tuple(
             (checks_of(flag, rule.when), self._served(rule.serve, Reason.RULE, rule.id))
             for rule in flag.rules
-        ]
-        self._experiments = [make(flag, one, prepare) for one in flag.experiments]
+        )
+        self._experiments = tuple(make(flag, one, prepare) for one in flag.experiments)
         self._first = self._experiments[0] if len(self._experiments) == 1 else None
         self._directed = bool(self._requires or self._listed or self._rules)
         asked = [name for checks, _ in self._rules for name, _ in checks]

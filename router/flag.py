@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -72,6 +73,11 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warm: int = 0
 
 
+@lru_cache(4096)
+def _shared(unit: UnitSource) -> UnitSource:
+    return unit
+
+
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which requests a route takes; ``path`` is a prefix that ends at a segment's border."""
 
@@ -117,6 +123,10 @@ class Flag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     segments: tuple[tuple[str, tuple[str, ...]], ...] = ()
     algorithm: Algorithm = ALGORITHM
     format: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        """Share the unit with all flags that name the same one: thousands do."""
+        msgspec.structs.force_setattr(self, "unit", _shared(self.unit))
 
     @classmethod
     def parse(cls, data: bytes | str) -> Flag:

@@ -97,6 +97,8 @@ class ArmRoute:
 class Reasons(dict[Reason, Tally]):
     """Assignments of one route by their reason, each counter made when it first counts."""
 
+    __slots__ = ("_route", "_row")
+
     def __init__(self, route: str, row: Row) -> None:
         super().__init__()
         self._route = route

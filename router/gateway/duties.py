@@ -13,7 +13,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,10 @@ from router.gateway.ports import Gate as GateLike
 from router.gateway.probes import Probes
 from router.gateway.recorder import Recorder
 from router.gateway.routing import Gate
-from router.gateway.snapshot import CompiledRoute, Compiler, Snapshot
+from router.gateway.snapshot import CompiledRoute, Compiler, runs_on
 from router.gateway.sticky import Sticky
 from router.gateway.tracing import Tracing, provider_of
+from router.lanes import RunningExperiment
 from router.settings import Settings
 from router.store.connect import connect_async, reachable
 from router.store.events import AsyncEventLog
@@ -46,7 +47,7 @@ from router.store.sticky import StickyLog
 from router.store.watch import FlagWatch
 
 HEARTBEAT_S = 1.0
-BEAT_APART_S = 0.1  # a burst of changes is told in one heartbeat
+BEAT_AFTER_S = 0.1  # a burst of changes is told in one heartbeat, once all workers could route by it
 LAST_CALLS_S = 2.5  # for the last calls to Redis, each of which is bounded itself
 KEYS_AT_START_S = 3.0  # to read issuers' keys before the first request
 RETRY_S = (0.1, 1.0)
@@ -138,10 +139,10 @@ class Duties:
         self._stalls.n += 1
         self._stalled_ms.n += round(seconds * 1000)
 
-    def _swapped(self, snapshot: Snapshot) -> None:
-        """Other flags route from now on."""
-        self.recorder.running(snapshot.running())
-        self._sticky.running(one for route in snapshot.experiments() for one in route.flag.experiments)
+    def _swapped(self, new: Iterable[CompiledRoute], old: Iterable[CompiledRoute]) -> None:
+        """These routes are in use from now on and those no longer."""
+        self.recorder.running(runs_on(new), [run for run, _, _ in runs_on(old)])
+        self._sticky.changed(_experiments(new), _experiments(old))
         self._compiler.servers.heard(self._probes.ready)
         self._beat_now.set()
 
@@ -223,8 +224,8 @@ class Duties:
                     await losses.report(path, self._events, clock())
             except StoreUnavailable:
                 await _wait(self._stopping, HEARTBEAT_S * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            await _wait(self._stopping, BEAT_APART_S)
             await _wait(self._beat_now, HEARTBEAT_S)
+            await _wait(self._stopping, BEAT_AFTER_S)
 
     async def _look_forever(self) -> None:
         """The one way in that needs no Redis."""
@@ -314,3 +315,7 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+
+
+def _experiments(routes: Iterable[CompiledRoute]) -> list[RunningExperiment]:
+    return [one for route in routes for one in route.flag.experiments]

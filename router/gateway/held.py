@@ -7,7 +7,6 @@ Above all of them stands what a file on this host overrides.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
@@ -18,15 +17,14 @@ from router.errors import SpecError
 from router.flag import Arm, Flag
 from router.gateway import disk
 from router.gateway.counters import Row
+from router.gateway.garbage import Settling, unsought
 from router.gateway.override import OverrideFile
 from router.gateway.routing import Gate
 from router.gateway.snapshot import CompiledRoute, Compiler, Snapshot
 from router.store.watch import Stored, Token
 
+KEEP_AFTER_S = 0.1  # so long after a change it is kept on disk: first all workers are to route by it
 SHOWN = 100  # of the routes that changed last a heartbeat tells the revisions, so that it stays small
-FREEZE_EVERY = (
-    500  # flags: whoever looks for garbage must not walk through thousands of them while requests wait
-)
 
 
 class HeldFlags:
@@ -39,7 +37,7 @@ class HeldFlags:
         row: Row,
         data_dir: Path,
         log: logging.Logger,
-        swapped: Callable[[Snapshot], None],
+        swapped: Callable[[Iterable[CompiledRoute], Iterable[CompiledRoute]], None],
     ) -> None:
         self.store_id = ""  # whose flags route now
         self.asked = asyncio.Event()
@@ -57,10 +55,11 @@ class HeldFlags:
         self._log = log
         self._swapped = swapped
         self._journal = disk.Journal(data_dir)
+        self._waiting: asyncio.TimerHandle | None = None
         self._saving: asyncio.Future[None] | None = None
         self._changed: dict[str, bytes] = {}
         self._gone: set[str] = set()
-        self._unfrozen = 0
+        self._settling = Settling()
 
     @property
     def tokens(self) -> Mapping[str, Token]:
@@ -90,11 +89,8 @@ class HeldFlags:
             for held in (self._tokens, self._changed, self._overridden, self._corrupt, self._behind):
                 held.pop(name, None)
         self._gone |= gone
-        self._unfrozen += len(compiled) if len(compiled) > 1 else 0
-        if self._unfrozen >= FREEZE_EVERY:
-            gc.freeze()
-            self._unfrozen = 0
         self._swap(compiled, gone, store_id)
+        self._settling.came(len(compiled))
         self._save()
 
     def corrupt(self, route: str, problem: str) -> None:
@@ -195,15 +191,19 @@ class HeldFlags:
 
     def _swap(self, compiled: Mapping[str, CompiledRoute], gone: Iterable[str], store_id: str) -> None:
         before = self._gate.snapshot or Snapshot({}, "")
-        old = [before.routes[name] for name in (*compiled, *gone) if name in before.routes]
+        old = [route for name in (*compiled, *gone) if (route := before.routes.get(name)) is not None]
         self._gate.snapshot = before.changed(compiled, gone, store_id)
         self.store_id = store_id
         self._compiler.swapped(compiled.values(), old)
-        self._swapped(self._gate.snapshot)
+        self._swapped(compiled.values(), old)
 
     def load(self) -> None:
         """Begin with the flags kept on disk, if there are any, and with what is overridden here."""
         self.file.look()
+        with unsought():
+            self._load()
+
+    def _load(self) -> None:
         kept = disk.load(self._data_dir)
         if kept is None:
             return
@@ -215,15 +215,19 @@ class HeldFlags:
             self._swap(compiled, (), kept.store_id)
 
     def _save(self) -> None:
-        """Keep what changed; one write at a time, what comes meanwhile with the next."""
-        if self._saving is not None and not self._saving.done():
+        """Keep what changed, in a moment; one write at a time, what comes meanwhile with the next."""
+        if self._waiting is not None or (self._saving is not None and not self._saving.done()):
             return
         if self._changed or self._gone:
-            changed, gone = self._changed, self._gone
-            self._changed, self._gone = {}, set()
-            loop = asyncio.get_running_loop()
-            self._saving = loop.run_in_executor(None, self._write, self.store_id, changed, gone)
-            self._saving.add_done_callback(lambda _: self._save())
+            self._waiting = asyncio.get_running_loop().call_later(KEEP_AFTER_S, self._keep)
+
+    def _keep(self) -> None:
+        self._waiting = None
+        changed, gone = self._changed, self._gone
+        self._changed, self._gone = {}, set()
+        loop = asyncio.get_running_loop()
+        self._saving = loop.run_in_executor(None, self._write, self.store_id, changed, gone)
+        self._saving.add_done_callback(lambda _: self._save())
 
     def _write(self, store_id: str, changed: Mapping[str, bytes], gone: Iterable[str]) -> None:
         try:
@@ -237,7 +241,11 @@ class HeldFlags:
         return (self._overridden.get(name, route.flag).encode() for name, route in routes.items())
 
     async def saved(self) -> None:
-        """Wait for the write that is under way, and let another worker do the next."""
-        while self._saving is not None and not self._saving.done():
-            await self._saving
+        """Write what is left, and let another worker do the next."""
+        while self._waiting is not None or (self._saving is not None and not self._saving.done()):
+            if self._waiting is not None:
+                self._waiting.cancel()
+                self._keep()
+            if self._saving is not None:
+                await self._saving
         self._journal.close()

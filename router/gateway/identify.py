@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -60,6 +61,11 @@ class Identifier:
             for at, (kind, name) in enumerate(source.places)
         ]
 
+    @classmethod
+    def of(cls, source: UnitSource) -> Identifier:
+        """The same one for all flags that name the same unit; of a source without tokens."""
+        return _shared(source)
+
     def find(self, head: Head, body: bytes | None, request: int, limit: int) -> bytes | NeedsBody | None:
         """The unit; ``NEEDS_BODY`` when it may stand in a body that is not held yet; None when there is none."""
         for read, from_body, again in self._readers:
@@ -74,6 +80,11 @@ class Identifier:
             if unit:
                 return unit
         return None
+
+
+@lru_cache(4096)
+def _shared(source: UnitSource) -> Identifier:
+    return Identifier(source)
 
 
 def may_hold(head: Head, limit: int) -> bool:

@@ -12,8 +12,9 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable
+from functools import lru_cache
 
-from router.address import Address
+from router.address import REMEMBERED, Address
 from router.flag import Arm
 
 PATH = "/v2/health/ready"
@@ -23,6 +24,7 @@ AGAIN_S = 0.5  # for those that are not
 DOES_NOT_KNOW = 501
 
 
+@lru_cache(REMEMBERED)
 def address_of(url: str) -> str:
     """The server: arms on one server are asked about once."""
     return Address.parse(url).server

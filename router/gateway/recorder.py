@@ -120,15 +120,17 @@ class Recorder:
             self._buffers[run] = RunBuffer(run, epoch, self._row.run(run))
         return self._buffers[run]
 
-    def running(self, runs: Iterable[tuple[str, int, int]]) -> None:
-        """These (run, epoch, revision) are in the flags now; only they announce that this writer lives."""
-        revisions = {run: (epoch, revision) for run, epoch, revision in runs}
-        for run, (epoch, _) in revisions.items():
-            self.buffer(run, epoch)
-        for run, buffer in self._buffers.items():
-            buffer.live = run in revisions
-            if buffer.live:
-                buffer.revision = revisions[run][1]
+    def running(self, runs: Iterable[tuple[str, int, int]], ended: Iterable[str] = ()) -> None:
+        """These (run, epoch, revision) are in the flags from now on, and those runs no longer.
+
+        Only what is in the flags announces that this writer lives.
+        """
+        for run in ended:
+            if run in self._buffers:
+                self._buffers[run].live = False
+        for run, epoch, revision in runs:
+            buffer = self.buffer(run, epoch)
+            buffer.live, buffer.revision = True, revision
 
     @property
     def pending(self) -> int:

@@ -23,7 +23,7 @@ from router.gateway.counters import Row
 from router.gateway.head import Head
 from router.gateway.identify import Identifier
 from router.gateway.keysets import KeySets
-from router.gateway.overlay import Overlay
+from router.gateway.parts import Parts
 from router.gateway.running import Running
 from router.gateway.servers import Servers, Watcher
 from router.gateway.shadowing import Shadowing, Warming, every
@@ -35,6 +35,7 @@ from router.sticky import making
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
 SAFE = re.compile(r"[!-~]{1,200}")
+NOTHING: Mapping[str, Any] = {}  # one for all of the many routes that declare nothing
 
 
 class CompiledRoute:
@@ -66,10 +67,14 @@ class CompiledRoute:
         _check_names(flag)
         self.flag = flag
         self.compiled = CompiledFlag(flag, make=compiler.make)
-        self.running = {one.run: Running(flag, one, compiler.units(one)) for one in flag.experiments}
+        self.running = {
+            one.run: Running(flag, one, compiler.units(one)) for one in flag.experiments
+        } or NOTHING
         self.first = next(iter(self.running.values()), None)
-        self.attributes = {name: AttributeReader(kind, rest) for name, kind, rest in flag.attributes}
-        self.identify = Identifier(flag.unit, compiler.keysets, compiler.refused(flag.route))
+        self.attributes = {
+            name: AttributeReader(kind, rest) for name, kind, rest in flag.attributes
+        } or NOTHING
+        self.identify = compiler.identifier(flag)
         self.arms = {
             arm.name: ArmRoute(
                 flag, arm, compiler.servers.upstream(arm), compiler.row, compiler.standing(flag, arm)
@@ -136,6 +141,12 @@ class Compiler:
         name = (flag.route, arm.name, arm.identity or arm.upstream)
         return self._standings.setdefault(name, Standing(arm.warm))
 
+    def identifier(self, flag: Flag) -> Identifier:
+        """Who the requests of a route are made for; shared by all that name the same unit, but where tokens are read."""
+        if flag.unit.jwt is None:
+            return Identifier.of(flag.unit)
+        return Identifier(flag.unit, self.keysets, self.refused(flag.route))
+
     def refused(self, route: str) -> Callable[[str], None]:
         """Counts a token of a route that is not believed, by the reason."""
 
@@ -171,10 +182,10 @@ class Snapshot:
     __slots__ = ("_any", "_experiments", "_hosts", "routes", "store_id")
 
     def __init__(self, routes: Mapping[str, CompiledRoute], store_id: str) -> None:
-        self.routes: Overlay[str, CompiledRoute] = Overlay.empty()
+        self.routes: Parts[str, CompiledRoute] = Parts.empty()
         self._any = Table()
         self._hosts: dict[bytes, Table] = {}
-        self._experiments: dict[str, CompiledRoute] = {}
+        self._experiments: Parts[str, CompiledRoute] = Parts.empty()
         self._take(routes, ())
         self.store_id = store_id
 
@@ -193,8 +204,8 @@ class Snapshot:
         self.routes = self.routes.changed({**left, **compiled})
         ins, outs = _by_host(compiled.values()), _by_host(old)
         if any(route.flag.experiments for route in (*old, *compiled.values())):
-            kept = {name: route for name, route in self._experiments.items() if name not in left}
-            self._experiments = kept | {n: route for n, route in compiled.items() if route.flag.experiments}
+            begun = {name: route for name, route in compiled.items() if route.flag.experiments}
+            self._experiments = self._experiments.changed({**left, **begun})
         hosts: dict[bytes, Table] = {}
         for host in ins.keys() | outs.keys():
             before = self._any if host is None else self._hosts.get(host, Table())
@@ -219,13 +230,10 @@ class Snapshot:
         """The routes on which something runs."""
         return self._experiments.values()
 
-    def running(self) -> list[tuple[str, int, int]]:
-        """Run, epoch and revision of each running experiment."""
-        return [
-            (one.run, one.epoch, route.flag.revision)
-            for route in self._experiments.values()
-            for one in route.flag.experiments
-        ]
+
+def runs_on(routes: Iterable[CompiledRoute]) -> list[tuple[str, int, int]]:
+    """Run, epoch and revision of each experiment that runs on these routes."""
+    return [(one.run, one.epoch, route.flag.revision) for route in routes for one in route.flag.experiments]
 
 
 def _by_host(routes: Iterable[CompiledRoute]) -> dict[bytes | None, list[CompiledRoute]]:

@@ -83,10 +83,10 @@ class Sticky:
         known = units.known if units is not None else set()
         return lambda unit: digest(unit) in known
 
-    def running(self, experiments: Iterable[RunningExperiment]) -> None:
-        """These are in the flags now; of all others nothing is remembered any more."""
-        live = {Memory(one.run, one.sticky) for one in experiments if one.sticky is not msgspec.UNSET}
-        self._runs = {memory: units for memory, units in self._runs.items() if memory in live}
+    def changed(self, new: Iterable[RunningExperiment], old: Iterable[RunningExperiment]) -> None:
+        """These are in the flags from now on and those no longer, of which nothing is remembered any more."""
+        for memory in _memories(old) - _memories(new):
+            self._runs.pop(memory, None)
 
     async def exchange(self) -> None:
         """Tell the store what is new, and learn what others told it.
@@ -115,3 +115,7 @@ class Sticky:
             return True
         units.told(found.page)
         return bool(units.new) or len(found.page) == PAGE
+
+
+def _memories(experiments: Iterable[RunningExperiment]) -> set[Memory]:
+    return {Memory(one.run, one.sticky) for one in experiments if one.sticky is not msgspec.UNSET}

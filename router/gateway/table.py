@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from router.gateway.head import Head
-from router.gateway.overlay import Overlay
+from router.gateway.parts import LAST, Parts
 
 if TYPE_CHECKING:
     from router.gateway.snapshot import CompiledRoute
@@ -25,9 +25,9 @@ class Table:
     __slots__ = ("_by_path", "_cells", "_deepest", "_found")
 
     def __init__(
-        self, cells: Overlay[bytes, Cell] | None = None, deepest: int = 0, *, by_path: bool = True
+        self, cells: Parts[bytes, Cell] | None = None, deepest: int = 0, *, by_path: bool = True
     ) -> None:
-        self._cells: Overlay[bytes, Cell] = cells if cells is not None else Overlay.empty()
+        self._cells: Parts[bytes, Cell] = cells if cells is not None else Parts.empty()
         self._deepest = deepest  # slashes in the longest prefix there is, or was: no path is looked up deeper
         self._by_path = by_path  # no route asks, or has asked, for more than a path
         self._found: dict[bytes, CompiledRoute | None] = {}
@@ -48,7 +48,7 @@ class Table:
         return route
 
     def _find(self, head: Head) -> CompiledRoute | None:
-        path, base, over = head.path, self._cells.base, self._cells.over
+        path, parts = head.path, self._cells.parts
         end = len(path)
         if path.count(b"/") > self._deepest:
             end = -1
@@ -56,7 +56,7 @@ class Table:
                 end = path.index(b"/", end + 1)
         while end >= 0:
             prefix = path[:end]
-            for route in (over[prefix] if prefix in over else base.get(prefix)) or ():
+            for route in parts[hash(prefix) & LAST].get(prefix, ()):
                 if not route.headers or route.asks_for(head):
                     return route
             end = path.rfind(b"/", 0, end)

@@ -27,10 +27,11 @@ from router.errors import SpecError, StoreUnavailable
 from router.flag import Flag
 from router.store.connect import reachable
 from router.store.keys import Keys
+from router.store.line import Command, Line, numbered
 
 RETRY_S = (0.05, 2.0)
-PAGE = 100  # names that are compared at once
-SLICE = 8  # flags that are read and compiled between two turns of the loop
+PAGE = 32  # names that are compared at once
+SLICE = 4  # flags that are read and compiled between two turns of the loop
 WHOLE_S = 30.0  # so often all revisions are compared, whatever the changes say
 
 
@@ -105,6 +106,7 @@ class FlagWatch:
     ) -> None:
         self.position = 0  # the number of the latest change that was read
         self._client = client
+        self._line = Line(client)
         self._keys = keys
         self._listener = listener
         self._poll_s = poll_ms / 1000
@@ -213,22 +215,23 @@ class FlagWatch:
 
     async def _page(self, after: int, hinted: Iterable[str] = ()) -> _Page:
         """The next changes after a number, and the texts of flags that may be among them."""
-        wanted = list(hinted)
+        keys, wanted = self._keys, list(hinted)
+        questions: list[Command] = [
+            ("HMGET", keys.meta, "store_id", "changes"),
+            ("ZRANGEBYSCORE", keys.changes, f"({after}", "+inf", "WITHSCORES", "LIMIT", 0, PAGE),
+        ]
+        if wanted:  # asked last: a text is never older than the change that names it
+            questions.append(("HMGET", keys.flags, *wanted))
         with reachable("changes"):
-            pipe = self._client.pipeline(transaction=False)
-            pipe.hmget(self._keys.meta, "store_id", "changes")
-            pipe.zrangebyscore(self._keys.changes, f"({after}", "+inf", 0, PAGE, withscores=True)
-            if wanted:  # asked last: a text is never older than the change that names it
-                pipe.hmget(self._keys.flags, wanted)
-            (identity, latest), rows, *texts = await pipe.execute()
-        page = [(route.decode(), int(number)) for route, number in rows]
+            (identity, latest), rows, *texts = await self._line.ask(*questions)
+        page = [(route.decode(), number) for route, number in numbered(rows)]
         found = dict(zip(wanted, texts[0], strict=True)) if texts else {}
         return _Page((identity or b"").decode(), int(latest or 0), page, found)
 
     async def _compare(self, routes: list[str]) -> None:
         """Fetch those of these routes whose flag is another one than what is held."""
         with reachable("revisions"):
-            texts: Any = await self._client.hmget(self._keys.revisions, routes)
+            (texts,) = await self._line.ask(("HMGET", self._keys.revisions, *routes))
         held = self._listener.tokens
         tokens = {route: _token(text) for route, text in zip(routes, texts, strict=True)}
         other = [
@@ -255,13 +258,14 @@ class FlagWatch:
             return
         ahead = {route: self._listener.tokens[route].revision for route in routes}
         self._listener.behind(ahead)
-        numbers: Any = ahead
         with reachable("ahead"):
-            await self._client.hset(self._keys.ahead, mapping=numbers)
+            await self._line.ask(
+                ("HSET", self._keys.ahead, *(part for pair in ahead.items() for part in pair))
+            )
 
     async def _fetch(self, routes: list[str]) -> None:
         with reachable("fetch"):
-            texts: Any = await self._client.hmget(self._keys.flags, routes)
+            (texts,) = await self._line.ask(("HMGET", self._keys.flags, *routes))
         await self._take(dict(zip(routes, texts, strict=True)))
 
     async def _take(self, texts: Mapping[str, bytes | None]) -> None:

@@ -26,7 +26,7 @@ from router.forcing import Forcing  # noqa: E402
 from router.gateway.counters import Counters  # noqa: E402
 from router.gateway.recorder import Recorder  # noqa: E402
 from router.gateway.routing import Gate  # noqa: E402
-from router.gateway.snapshot import Compiler, Snapshot  # noqa: E402
+from router.gateway.snapshot import Compiler, Snapshot, runs_on  # noqa: E402
 from router.local.redis_server import RedisServer, find_redis  # noqa: E402
 from router.store.connect import connect, connect_async  # noqa: E402
 from router.store.events import AsyncEventLog  # noqa: E402
@@ -68,7 +68,7 @@ def parts(redis_url: str | None = None) -> tuple[Gate, Recorder, Any]:
     compiler = Compiler(FakeUpstream, row, 30_000, 600_000)
     one = flag(experiments=(experiment(slow_ms=300),))
     gate.snapshot = Snapshot({"web": compiler.compile(one)}, "bench")
-    recorder.running(gate.snapshot.running())
+    recorder.running(runs_on(gate.snapshot.routes.values()))
     return gate, recorder, client
 
 

@@ -16,7 +16,7 @@ from router.gateway.head import Head, complete
 from router.gateway.recorder import Recorder
 from router.gateway.routing import Gate
 from router.gateway.shape import REQUEST_SHAPES
-from router.gateway.snapshot import Compiler, Snapshot
+from router.gateway.snapshot import Compiler, Snapshot, runs_on
 from router.source import OnMissing
 
 SIGNER = Signer({1: b"k" * 32})
@@ -121,10 +121,10 @@ class Bench:
     def show(self, *flags: Flag) -> None:
         """These are the flags now."""
         before = self.gate.snapshot.routes.values() if self.gate.snapshot else ()
-        snapshot = Snapshot({one.route: self.compiler.compile(one) for one in flags}, "store")
-        self.gate.snapshot = snapshot
-        self.compiler.swapped(snapshot.routes.values(), before)
-        self.recorder.running(snapshot.running())
+        compiled = {one.route: self.compiler.compile(one) for one in flags}
+        self.gate.snapshot = Snapshot(compiled, "store")
+        self.compiler.swapped(compiled.values(), before)
+        self.recorder.running(runs_on(compiled.values()), [run for run, _, _ in runs_on(before)])
 
     def totals(self) -> dict[str, int]:
         """All counters, as /metrics would see them."""

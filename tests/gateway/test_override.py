@@ -27,7 +27,7 @@ class Host:
         self.bench = Bench()
         log = logging.getLogger("test")
         self.held = HeldFlags(
-            self.bench.gate, self.bench.compiler, self.bench.row, folder, log, lambda snapshot: None
+            self.bench.gate, self.bench.compiler, self.bench.row, folder, log, lambda new, old: None
         )
 
     def store(self, *flags: Flag) -> None:

@@ -82,6 +82,18 @@ def test_a_live_writer_says_so_each_second_and_not_more() -> None:
     assert len(made.log.folded()) == 4
 
 
+def test_a_change_of_some_runs_leaves_the_others_as_they_are() -> None:
+    made = bench()
+    made.recorder.running([("a.1", 1, 1), ("b.1", 1, 1)], ["e.1"])
+    made.recorder.running([("a.1", 1, 2)])
+    flush(made)
+    assert [(run, entry.revision) for run, entry in made.log.entries] == [("a.1", 2), ("b.1", 1)]
+    made.recorder.running([], ["b.1"])
+    made.now += 60_000
+    flush(made)
+    assert [run for run, _ in made.log.entries] == ["a.1", "b.1", "a.1"]
+
+
 def test_a_failed_flush_keeps_its_number_and_its_content() -> None:
     made = bench()
     expose(made, 1)

@@ -110,11 +110,12 @@ def test_of_a_run_that_left_the_flags_or_began_anew_nothing_is_remembered(
         one.enrolled("ana")
         await one.memory.exchange()
         later = msgspec.structs.replace(sticky(), sticky=3)
-        one.memory.running([later])
+        one.memory.changed([later], [sticky()])
         await one.memory.exchange()
         assert not one.knows("ana", later)
-        one.memory.running([])
+        one.memory.changed([], [later])
         assert not one.knows("ana")
+        assert not one.knows("ana", later)
 
     with_workers(redis_server.url, prefix, job)
 
