@@ -1,0 +1,91 @@
+"""Rounds: every target once, in a turning order; and what is made of them."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.bench.hop.loads import Load, Sample
+from tests.bench.hop.stage import Stage
+from tests.bench.hop.targets import Target
+
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
+BUSY = 0.9
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured value; ``value`` is None where there is none, and ``note`` says why.
+
+    Attributes:
+        low: the lowest of the rounds that count, None for a single measurement.
+        high: the highest.
+        rounds: how many count, of how many, where there are rounds.
+        note: what stands beside the value in the table.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    rounds: str = ""
+    note: str = ""
+
+
+def spread(values: Sequence[float], rounds: str, note: str) -> Figure:
+    """The median and the range of rounds."""
+    return Figure(statistics.median(values), min(values), max(values), rounds, note)
+
+
+def turned(names: Sequence[str], number: int) -> list[str]:
+    """The order of a round: everyone is first in his turn."""
+    first = number % len(names)
+    return [*names[first:], *names[:first]]
+
+
+def played(
+    targets: Mapping[str, Target], measure: Callable[[Target], Any], rounds: int = ROUNDS
+) -> list[dict[str, Any]]:
+    """Each target measured once a round."""
+    names = list(targets)
+    return [{name: measure(targets[name]) for name in turned(names, number)} for number in range(rounds)]
+
+
+def counting(
+    rows: Sequence[Mapping[str, Sample]], names: Sequence[str]
+) -> tuple[list[Mapping[str, Sample]], str]:
+    """The rounds that count, and a word on how many: without a wrong answer, and of busy cores if there are any."""
+    sound = [row for row in rows if not any(row[name].wrong for name in names)]
+    full = [row for row in sound if all(row[name].busy >= BUSY for name in names)]
+    if full or not sound:
+        return full, f"{len(full)} of {len(rows)}"
+    return sound, f"{len(sound)} of {len(rows)}, none full"
+
+
+def ratio(
+    rows: Sequence[Mapping[str, Sample]],
+    ours: str,
+    theirs: str,
+    of: Callable[[Mapping[str, Sample]], float] | None = None,
+) -> Figure:
+    """The median of the ratio inside each round, with its range; ``of`` is another one than that of the costs."""
+    kept, word = counting(rows, (ours, theirs))
+    if not kept:
+        wrong = {name: sum(row[name].wrong for row in rows) for name in (ours, theirs)}
+        return Figure(None, rounds=word, note=f"wrong answers in every round: {wrong}")
+    ratios = [of(row) if of else row[ours].us / row[theirs].us for row in kept]
+    costs = ", ".join(
+        f"{name} {statistics.median(row[name].us for row in kept):.1f} µs"
+        f" ({statistics.median(row[name].busy for row in kept):.0%} busy)"
+        for name in (ours, theirs)
+    )
+    return spread(ratios, word, costs)
+
+
+def beside(stage: Stage, other: str, load: Callable[[], Load], rounds: int = ROUNDS) -> Figure:
+    """What the gateway spends on a load, as a multiple of what another spends."""
+    targets = {name: stage.target(name) for name in ("gateway", other)}
+    rows = played(targets, lambda target: stage.measured(target, load()), rounds)
+    return ratio(rows, "gateway", other)
