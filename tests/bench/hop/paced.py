@@ -13,16 +13,24 @@ from dataclasses import dataclass, field
 
 from tests.bench.hop.loads import HOST, OK, PATH, request
 from tests.bench.hop.proxies import ANSWER
+from tests.bench.hop.targets import Target
 
 CONNECTIONS = 32
 
 
 @dataclass(frozen=True)
 class Latencies:
-    """Microseconds from when a request was due until its answer, sorted; and the answers that were wrong."""
+    """How long requests took.
+
+    Attributes:
+        us: microseconds from when each was due until its answer, sorted.
+        wrong: answers that were not the right one, or did not come.
+        waited: share of the time in which the target waited for its core, which something else had.
+    """
 
     us: list[float]
     wrong: int
+    waited: float
 
     def at(self, share: float) -> float:
         return self.us[int(share * (len(self.us) - 1))]
@@ -32,7 +40,7 @@ class Latencies:
 class Paced:
     """One run of a schedule."""
 
-    port: int
+    target: Target
     rate: float
     seconds: float
     path: bytes = PATH
@@ -47,9 +55,10 @@ class Paced:
     asked: int = 0
 
     def run(self) -> Latencies:
+        waited = self.target.waited_ns()
         with selectors.SelectSelector() as selector:
             for _ in range(CONNECTIONS):
-                client = socket.create_connection((HOST, self.port))
+                client = socket.create_connection((HOST, self.target.port))
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 selector.register(client, selectors.EVENT_READ)
                 self.idle.append(client)
@@ -58,7 +67,8 @@ class Paced:
         for client in clients:
             client.close()
         self.wrong += len(self.due) + len(self.waiting)
-        return Latencies(sorted(self.took), self.wrong)
+        waited = self.target.waited_ns() - waited
+        return Latencies(sorted(self.took), self.wrong, waited / 1e9 / self.seconds)
 
     def _play(self, selector: selectors.BaseSelector) -> None:
         begun = time.perf_counter()

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.bench.hop.loads import Load, Sample
+from tests.bench.hop.loads import Load
 from tests.bench.hop.stage import Stage
 from tests.bench.hop.targets import Target
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 BUSY = 0.9
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,25 +54,35 @@ def played(
     return [{name: measure(targets[name]) for name in turned(names, number)} for number in range(rounds)]
 
 
-def counting(
-    rows: Sequence[Mapping[str, Sample]], names: Sequence[str]
-) -> tuple[list[Mapping[str, Sample]], str]:
-    """The rounds that count, and a word on how many: without a wrong answer, and of busy cores if there are any."""
-    sound = [row for row in rows if not any(row[name].wrong for name in names)]
-    full = [row for row in sound if all(row[name].busy >= BUSY for name in names)]
-    if full or not sound:
-        return full, f"{len(full)} of {len(rows)}"
-    return sound, f"{len(sound)} of {len(rows)}, none full"
+def best_of(
+    rows: Sequence[Row], sound: Callable[[Row], bool], better: Callable[[Row], bool], word: str
+) -> tuple[list[Row], str]:
+    """The rounds that count: of the sound ones the better ones, or all where none is; and how many of how many."""
+    kept = [row for row in rows if sound(row)]
+    best = [row for row in kept if better(row)]
+    if best or not kept:
+        return best, f"{len(best)} of {len(rows)}"
+    return kept, f"{len(kept)} of {len(rows)}, none {word}"
+
+
+def full(rows: Sequence[Row], names: Sequence[str]) -> tuple[list[Row], str]:
+    """The rounds without a wrong answer, in which the measured core was busy."""
+    return best_of(
+        rows,
+        lambda row: not any(row[name].wrong for name in names),
+        lambda row: all(row[name].busy >= BUSY for name in names),
+        "full",
+    )
 
 
 def ratio(
-    rows: Sequence[Mapping[str, Sample]],
+    rows: Sequence[Row],
     ours: str,
     theirs: str,
-    of: Callable[[Mapping[str, Sample]], float] | None = None,
+    of: Callable[[Row], float] | None = None,
 ) -> Figure:
     """The median of the ratio inside each round, with its range; ``of`` is another one than that of the costs."""
-    kept, word = counting(rows, (ours, theirs))
+    kept, word = full(rows, (ours, theirs))
     if not kept:
         wrong = {name: sum(row[name].wrong for row in rows) for name in (ours, theirs)}
         return Figure(None, rounds=word, note=f"wrong answers in every round: {wrong}")

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from tests.bench.hop.latency import paced
+from tests.bench.hop.latency import paced, undisturbed
 from tests.bench.hop.loads import PATH, requests
 from tests.bench.hop.rounds import ROUNDS, Figure, ratio, spread, turned
 from tests.bench.hop.stage import Stage
@@ -41,16 +41,16 @@ def _beyond(row: Mapping[str, Any]) -> float:
 
 def _primary(rows: list[dict[str, Any]], rate: float) -> Figure:
     """The primary's p50 with copies, as a multiple of that without."""
-    wrong = sum(row[f"{name} p50"].wrong for row in rows for name in PATHS)
-    if wrong:
-        return Figure(None, note=f"{wrong} wrong answers")
-    p50 = {name: [row[f"{name} p50"].at(0.5) for row in rows] for name in PATHS}
+    kept, word = undisturbed(rows, [f"{name} p50" for name in PATHS])
+    if not kept:
+        return Figure(None, rounds=word, note="wrong answers in every round")
+    p50 = {name: [row[f"{name} p50"].at(0.5) for row in kept] for name in PATHS}
     words = (
         f"{name} {statistics.median(found):,.0f} µs ({min(found):,.0f}–{max(found):,.0f})"
         for name, found in p50.items()
     )
     slower = [b / a for a, b in zip(p50["plain"], p50["copied"], strict=True)]
-    return spread(slower, f"{len(rows)} of {len(rows)}", f"{', '.join(words)}, at {rate:,.0f}/s")
+    return spread(slower, word, f"{', '.join(words)}, at {rate:,.0f}/s")
 
 
 def shadow(stage: Stage) -> list[Figure]:

@@ -34,7 +34,11 @@ class Target:
 
     def cpu_ns(self) -> int:
         """Processor time of all processes so far, user and system."""
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in self.tasks())
+        return self._scheduled(0)
+
+    def waited_ns(self) -> int:
+        """Time in which they could have run, and something else had the core."""
+        return self._scheduled(1)
 
     def memory_kb(self) -> int:
         """Memory of their own, in KiB: what is no file's page."""
@@ -49,6 +53,9 @@ class Target:
     def peak_kb(self) -> int:
         """The most memory since ``resident_kb``, in KiB."""
         return self._sum("VmHWM:")
+
+    def _scheduled(self, column: int) -> int:
+        return sum(int((task / "schedstat").read_text().split()[column]) for task in self.tasks())
 
     def _sum(self, field: str) -> int:
         texts = (Path(f"/proc/{pid}/status").read_text() for pid in self.processes())
