@@ -24,7 +24,7 @@ def shown(value: float | str | None, unit: str) -> str:
 
 def digits(value: float, unit: str) -> str:
     """As many as tell something."""
-    return f"{value:.{0 if unit == '%' else 3 if unit == '×' and abs(value) < 0.2 else 2}f}"
+    return f"{value:.{0 if unit == '%' else 3 if unit == '×' and abs(value) < 0.1 else 2}f}"
 
 
 def bound(value: float | str | None, unit: str) -> str:
