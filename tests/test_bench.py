@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.bench.gateway import measure
 from tests.bench.hop import page
 from tests.bench.hop.loads import Sample
+from tests.bench.hop.proxies import program
 from tests.bench.hop.rounds import Figure, full, ratio, turned
 from tests.bench.hop.rows import ROWS
 
@@ -45,6 +47,18 @@ def test_everyone_is_first_as_often_as_the_others(names: list[str]) -> None:
     orders = [turned(names, number) for number in range(2 * len(names))]
     assert sorted(order[0] for order in orders) == sorted(names * 2)
     assert all(sorted(order) == sorted(names) for order in orders)
+
+
+def test_what_is_not_installed_is_skipped_with_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    def missing(stage: object) -> list[Figure]:
+        program("no-such-proxy", "apt-get install no-such-proxy")
+        raise AssertionError("it is not installed")
+
+    row = replace(ROWS[0], measure=missing)
+    (figure,) = measure(None, row, "here")["figures"]  # type: ignore[arg-type]  # nothing is started
+    word = "skipped: no-such-proxy is not installed (apt-get install no-such-proxy)"
+    assert (figure["value"], figure["note"]) == (None, word)
+    assert word in capsys.readouterr().out
 
 
 def kept(value: float | None, note: str = "") -> dict[str, Any]:

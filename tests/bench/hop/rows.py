@@ -26,7 +26,7 @@ class Line:
 
     Attributes:
         what: is measured.
-        unit: of the value; ``x`` for a multiple.
+        unit: of the value; ``×`` for a multiple.
         bar: the most that is good enough; a word where it is no number, None where the value is only reported.
         aim: likewise, what is aimed at.
     """
