@@ -77,11 +77,11 @@ class HeldFlags:
         return [(name, arm) for name, route in routes.items() for arm in route.flag.arms if arm.upstream]
 
     def identities(self) -> dict[str, list[str]]:
-        """What the answers of each arm named themselves, for arms that did."""
-        routes = self._gate.snapshot.routes if self._gate.snapshot else {}
+        """What the answers of each arm named themselves, for arms that did and are compared: nothing else asks for it."""
+        routes = self._gate.snapshot.experiments() if self._gate.snapshot else ()
         return {
-            f"{name}/{arm.name}": sorted(arm.standing.identities)
-            for name, route in routes.items()
+            f"{route.flag.route}/{arm.name}": sorted(arm.standing.identities)
+            for route in routes
             for arm in route.arms.values()
             if arm.standing.identities
         }
