@@ -86,7 +86,7 @@ def test_a_larger_list_holds_the_smaller_ones_and_a_changed_one_nothing(launcher
 def test_it_becomes_the_command_without_installing_again(
     launcher: ModuleType, words: tuple[str, ...], asked: str
 ) -> None:
-    stamp(launcher, "dev")
+    stamp(launcher, launcher.LISTS[-1])
     code, said = run(launcher, *words)
     assert (code, said.startswith("[./run] "), asked in said) == (0, True, True), said
     assert "installing" not in said

@@ -1,4 +1,4 @@
-"""Runs the benches beside this file, one after another: all, or those that are named.
+"""Runs the benches beside this file, one after another: all, or those that are named; options go to each of them.
 
 A bench is a script of its own that prints a table and, as its last line, the same as JSON; that line is kept in
 ``out/NAME.json``. A bench that cannot run here says why and ends with 0.
@@ -39,12 +39,12 @@ def run(name: str, options: list[str]) -> int:
 def main() -> int:
     """0 when all ran."""
     words = sys.argv[1:]
-    names = [word for word in words if not word.startswith("-")]
+    first = next((number for number, word in enumerate(words) if word.startswith("-")), len(words))
+    names, options = words[:first], words[first:]
     unknown = [name for name in names if name not in BENCHES]
     if unknown:
         print(f"bench: expected one of {', '.join(BENCHES)}, found {', '.join(unknown)}", file=sys.stderr)
         return 2
-    options = [word for word in words if word.startswith("-")]
     failed = [name for name in names or BENCHES if run(name, options)]
     if failed:
         print(f"bench: failed: {', '.join(failed)}", file=sys.stderr)
