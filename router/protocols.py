@@ -109,7 +109,7 @@ TABLE: tuple[Protocol, ...] = (
     Protocol(
         "openai",
         "chat/completions, completions, responses, embeddings; streams too",
-        (VERSION, "json:/model", "json:/response/model"),
+        (VERSION, "json:/model", "json:/response/model", "json:/system_fingerprint"),
         ("/usage/prompt_tokens", "/usage/input_tokens", "/response/usage/input_tokens"),
         ("/usage/completion_tokens", "/usage/output_tokens", "/response/usage/output_tokens"),
         ("/choices/0/finish_reason", "/response/status"),

@@ -43,6 +43,11 @@ TABLE: tuple[Row, ...] = (
     Row("gateway_bind", "127.0.0.1:8320", "Where the gateway listens.", address=True),
     Row("gateway_workers", 2, "Worker processes of the gateway."),
     Row(
+        "gateway_port_shared",
+        0,
+        "1: another gateway of this host may listen at the same port (SO_REUSEPORT), to start before this one stops.",
+    ),
+    Row(
         "gateway_certfile",
         "",
         "Certificate chain in PEM: the gateway speaks TLS to clients when it is given.",
@@ -101,6 +106,7 @@ class Settings:
     data_dir: str
     gateway_bind: str
     gateway_workers: int
+    gateway_port_shared: int
     gateway_certfile: str
     gateway_keyfile: str
     api_bind: str

@@ -40,6 +40,7 @@ class GatewayApplication(BaseApplication):  # type: ignore[misc] # gunicorn has 
         values: dict[str, Any] = {
             "bind": [settings.gateway_bind],
             "workers": settings.gateway_workers,
+            "reuse_port": bool(settings.gateway_port_shared),
             "worker_class": GatewayWorker,
             "timeout": max(1, settings.worker_timeout_ms // 1000),
             "graceful_timeout": settings.graceful_timeout_ms // 1000 + MASTER_GRACE_S,

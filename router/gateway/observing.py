@@ -117,11 +117,12 @@ class Observer:
         return b""
 
     def _find(self) -> None:
-        """The route's outcomes: numbers, and yes or no as 1 or 0."""
+        """The route's outcomes: numbers, yes or no as 1 or 0; of a batch's items the mean, since a request is one unit."""
         for metric, pointer in self.pointers:
             value = value_at(self.document, parts_of(pointer))
-            if isinstance(value, int | float):
-                self.found[metric] = float(value)
+            items = value if isinstance(value, list) else [value]
+            if items and all(isinstance(item, int | float) for item in items):
+                self.found[metric] = sum(map(float, items)) / len(items)
 
     def _read(self, text: bytes) -> object:
         try:

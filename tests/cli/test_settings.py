@@ -10,7 +10,7 @@ import pytest
 from router.cli.processes import load_settings
 from router.errors import SpecError
 from router.gateway.app import serve
-from router.settings import TABLE, Settings, is_loopback
+from router.settings import OF_A_SERVICE, TABLE, Settings, is_loopback
 
 WORLD = (
     "0.0.0.0:80",
@@ -120,6 +120,10 @@ def test_names_that_others_set_are_left_alone(monkeypatch: pytest.MonkeyPatch, n
     """Of the launcher, of a parent, of the commands; and what Kubernetes gives to pods beside a Service of our name."""
     monkeypatch.setenv(f"POINTSMAN_{name}", "tcp://10.0.0.1:80")
     assert load_settings(None, ()) == Settings.load({})
+
+
+def test_no_setting_is_taken_for_a_name_of_others() -> None:
+    assert [row.name for row in TABLE if OF_A_SERVICE.fullmatch(f"POINTSMAN_{row.name}".upper())] == []
 
 
 def test_a_child_reads_the_settings_of_its_parent() -> None:

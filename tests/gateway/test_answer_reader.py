@@ -73,6 +73,14 @@ def test_values_in_a_small_answer_are_outcomes() -> None:
         assert written(other, (), serving=serving) == {}
 
 
+def test_of_a_batch_the_outcome_is_the_mean_of_its_items() -> None:
+    serving = Serving(
+        outcomes=(("sure", "/outputs/0/data"), ("flagged", "/flags"), ("none", "/no"), ("mixed", "/mix"))
+    )
+    body = b'{"outputs":[{"data":[1,0.5,0.25,0.25]}],"flags":[true,false],"no":[],"mix":[1,null]}'
+    assert written(answer(body), (), serving=serving) == {"sure": 500_000, "flagged": 500_000}
+
+
 @pytest.mark.parametrize(("said", "most"), [(b"700", 700), (b"9999999", 600_000), (b"soon", 600_000)])
 def test_what_is_left_of_a_deadline_is_passed_on(said: bytes, most: int) -> None:
     async def play() -> None:

@@ -234,3 +234,8 @@ def test_a_batch_is_one_request_of_one_unit_and_goes_whole_to_one_arm(protocol: 
             assert (await world.written())[0] == [EXPOSURE | OUTCOME] * 5
 
     uvloop.run(play())
+
+
+def test_a_fingerprint_is_an_identity_where_no_model_is_named() -> None:
+    assert observed("openai", b'{"system_fingerprint":"fp_1"}').identity == "fp_1"
+    assert observed("openai", b'{"system_fingerprint":"fp_1","model":"m"}').identity == "m"

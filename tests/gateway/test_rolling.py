@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -86,3 +87,33 @@ def test_an_open_stream_comes_to_its_end_while_its_worker_is_on_its_way_out(
         eventually(lambda: len(before & set(world.workers())) == 1)  # the one that is in the stream stays
         assert world.loop.run(rest(streams)) == b"9\r\ndata: 2\n\n\r\n0\r\n\r\n"
         eventually(lambda: not before & set(world.workers()))
+
+
+def test_another_gateway_takes_over_the_port_before_this_one_stops(tmp_path: Path) -> None:
+    with World(tmp_path, gateway_port_shared=1) as world:
+        world.put(world.flag())
+        world.start()
+        load = world.load(clients=4, keep=False)
+        load.more(20)
+        following = replace(world.settings, data_dir=str(tmp_path / "following"))
+        world.group.start("following", world.command, following.as_environ())
+        told = world.settings.gateway_workers * 2
+        eventually(lambda: world.client.hlen(world.keys.gateways) == told)
+        world.group.children["gateway"].terminate()
+        assert world.group.children["gateway"].wait() == 0
+        load.more(20)
+        load.stop()
+        assert load.failed == []
+
+
+def test_a_port_is_not_shared_unawares(tmp_path: Path) -> None:
+    with World(tmp_path) as world:
+        world.put(world.flag())
+        world.start()
+        second = world.group.start(
+            "second",
+            world.command,
+            {**world.settings.as_environ(), "POINTSMAN_DATA_DIR": str(tmp_path / "second")},
+        )
+        assert second.wait(timeout=20) != 0
+        assert "in use" in world.group.log("second").read_text()
