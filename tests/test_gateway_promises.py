@@ -22,8 +22,8 @@ FAULTS: dict[str, tuple[str, ...]] = {
         "test_dialing.py test_a_server_that_does_not_connect_is_given_up_in_time_and_the_next_request_is_served",
     ),
     "its name means another server than before": (
-        "test_pool.py test_a_name_that_means_another_server_is_followed_and_what_is_under_way_ends",
-        "test_pool.py test_a_name_without_an_address_is_no_connection",
+        "test_resolving.py test_a_name_that_means_another_server_is_followed_and_what_is_under_way_ends",
+        "test_resolving.py test_a_name_without_an_address_is_no_connection",
     ),
     "hangs before or inside its head": (
         "test_bad_upstreams.py test_silence_before_the_head",
@@ -142,8 +142,8 @@ PASSED_ON: dict[str, tuple[str, ...]] = {
     "a model or a path that is set by an arm, and the name that the client reads": (
         "test_setting_arms.py test_values_fields_and_path_are_set_and_the_body_is_framed_anew",
         "test_setting_arms.py test_binary_tensors_stay_behind_the_changed_header",
-        "test_answer_reader.py test_the_answer_names_the_model_that_was_asked_for_and_nothing_else_changes",
-        "test_answer_reader.py test_a_model_in_the_path_is_put_back_too",
+        "test_restoring.py test_the_answer_names_the_model_that_was_asked_for_and_nothing_else_changes",
+        "test_restoring.py test_a_model_in_the_path_is_put_back_too",
     ),
     "ids of requests and trace context": (
         "test_passing_on.py test_a_request_arrives_as_it_was_sent",
@@ -168,7 +168,7 @@ PASSED_ON: dict[str, tuple[str, ...]] = {
     "streams, event by event, with their comments and their end": (
         "test_passing_on.py test_a_stream_keeps_its_octets_comments_and_coding",
         "test_streaming.py test_each_event_of_a_stream_arrives_before_the_next_is_made",
-        "test_answer_reader.py test_in_a_stream_every_event_is_renamed_and_none_is_held_back",
+        "test_restoring.py test_in_a_stream_every_event_is_renamed_and_none_is_held_back",
         "test_failing_arms.py test_an_answer_that_has_begun_is_never_repeated",
     ),
     "idle and total time apart": (
