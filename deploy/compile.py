@@ -23,10 +23,10 @@ STAMP = "compiled"
 # A module stands here when requests pass through it, and nothing in it is made by a metaclass or a decorator.
 GATEWAY = (
     "arm", "asked", "breaker", "client", "connection", "counters", "endpoint", "exchange", "facts", "fields", "head", "identify",
-    "parts", "pool", "reading", "receiver", "recorder", "routing", "running", "sending", "shadowing", "shape",
+    "parts", "pool", "reading", "receiver", "recorder", "routing", "run_count", "running", "sending", "shadowing", "shape",
     "snapshot", "table", "ticket", "upstream",
 )  # fmt: skip
-FLOOR = ("assignment", "bucketing", "decision_id", "sticky")
+FLOOR = ("assignment", "bucketing", "decision_id", "event_rows", "sticky")
 MODULES = (*(f"router/gateway/{name}.py" for name in GATEWAY), *(f"router/{name}.py" for name in FLOOR))
 SETUP = """from mypyc.build import mypycify
 from setuptools import setup

@@ -23,29 +23,13 @@ from typing import Annotated
 import msgspec
 
 from router.errors import Problem, SpecError
+from router.event_rows import CERTAIN, NO_COVARIATE, OTHER_SEGMENT, OutcomeRows, RequestRows, pad
 
 FORMAT = 1
 FORMAT_EXTENDED = 2  # with a column that not every entry has
 FIXED_POINT = 1_000_000  # values are whole numbers of millionths
 LARGEST_VALUE = 10**12
 UNKNOWN_TIME = -1
-
-# The bits of a request row's `where`: 20 of bucket, 6 of arm index, 6 of facts.
-BUCKET_BITS = 20
-ARM_BITS = 6
-BUCKET_MASK = (1 << BUCKET_BITS) - 1
-ARM_MASK = (1 << ARM_BITS) - 1
-FACTS_SHIFT = BUCKET_BITS + ARM_BITS
-EXPOSURE, OUTCOME, ERROR, SLOW, REFUSED, FALLBACK = (1 << bit for bit in range(6))
-LATENCY_MAX_US = 2**32 - 1
-NO_COVARIATE = -(2**63)
-OTHER_SEGMENT = 0
-CERTAIN = 0  # the probability of an outcome that was not sampled
-
-
-def pack_where(bucket: int, arm_index: int, facts: int) -> int:
-    """Bucket, arm and facts of a request row as one number of 32 bits."""
-    return bucket | arm_index << BUCKET_BITS | facts << FACTS_SHIFT
 
 
 def to_fixed(value: float | int) -> int:
@@ -64,84 +48,6 @@ def to_fixed(value: float | int) -> int:
 def key_digest(text: str) -> int:
     """The 64-bit digest that stands for an idempotency key."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8, person=b"pm-key").digest(), "little")
-
-
-def _pad(column: array[int], length: int, missing: int) -> None:
-    """Fill a column up to a length with what stands for nothing."""
-    lacking = length - len(column)
-    if lacking > 0:
-        column.extend([missing] * lacking)
-
-
-class RequestRows:
-    """Columns of request rows: unit digest, assignment time after the base, where, latency in microseconds.
-
-    ``covariate`` (fixed point) and ``segment`` (a number) are as long as the last row that has one: empty in most runs.
-    """
-
-    __slots__ = ("covariate", "latency", "segment", "time", "unit", "where")
-
-    def __init__(self) -> None:
-        self.covariate = array("q")
-        self.segment = array("B")
-        self.unit = array("Q")
-        self.time = array("I")
-        self.where = array("I")
-        self.latency = array("I")
-
-    def append(self, unit: int, time: int, where: int, latency: int) -> None:
-        """One row."""
-        self.unit.append(unit)
-        self.time.append(time)
-        self.where.append(where)
-        self.latency.append(latency)
-
-    def describe(self, index: int, covariate: int, segment: int) -> None:
-        """What is known of a row's unit beside its name; rows are described in their order."""
-        _pad(self.covariate, index, NO_COVARIATE)
-        _pad(self.segment, index, OTHER_SEGMENT)
-        self.covariate.append(covariate)
-        self.segment.append(segment)
-
-    def __len__(self) -> int:
-        return len(self.unit)
-
-
-class OutcomeRows:
-    """Columns of outcomes reported later: by the API, or by a model server in an answer's header.
-
-    ``probability`` (millionths; 0 where it was not sampled) is as long as the last row that has one.
-    """
-
-    __slots__ = ("arm", "asked", "key", "metric", "probability", "time", "unit", "value")
-
-    def __init__(self) -> None:
-        self.probability = array("I")
-        self.unit = array("Q")
-        self.metric = array("H")
-        self.value = array("q")
-        self.time = array("q")
-        self.asked = array("q")
-        self.key = array("Q")
-        self.arm = array("b")
-
-    def append(self, unit: int, metric: int, value: int, time: int, asked: int, key: int, arm: int) -> None:
-        """One row; ``metric`` is an index into the entry's names, ``arm`` and ``asked`` may be unknown (-1)."""
-        self.unit.append(unit)
-        self.metric.append(metric)
-        self.value.append(value)
-        self.time.append(time)
-        self.asked.append(asked)
-        self.key.append(key)
-        self.arm.append(arm)
-
-    def sampled(self, probability: int) -> None:
-        """The last row is a label that was asked for with this probability, in millionths."""
-        _pad(self.probability, len(self) - 1, CERTAIN)
-        self.probability.append(probability)
-
-    def __len__(self) -> int:
-        return len(self.unit)
 
 
 # Times and counts beyond 2^53 are no times and counts, and would overflow where they are added.
@@ -242,7 +148,7 @@ def _extras(rows: RequestRows | OutcomeRows, extras: tuple[tuple[str, str, int],
     for name, column, missing in extras:
         values: array[int] = getattr(rows, column)
         if values.count(missing) < len(values):
-            _pad(values, len(rows), missing)
+            pad(values, len(rows), missing)
             fields[name] = _octets(values)
     return fields
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from router.events import CERTAIN, ERROR, OTHER_SEGMENT, REFUSED, SLOW
+from router.event_rows import CERTAIN, ERROR, OTHER_SEGMENT, REFUSED, SLOW
 
 NEVER = -1
 OPEN, CLOSED, DROPPED = 0, 1, 2

@@ -16,7 +16,7 @@ from router.api.bodies import Body, read, read_json
 from router.api.outcome_log import Exposure
 from router.api.plane import Plane, plane
 from router.errors import Refused, SpecError, UnknownName
-from router.events import EXPOSURE, pack_where
+from router.event_rows import EXPOSURE, pack_where
 from router.explain import StatedFacts
 from router.rules import Values
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from router.errors import StoreUnavailable
-from router.events import CERTAIN, Entry, OutcomeRows, RequestRows
+from router.event_rows import CERTAIN, OutcomeRows, RequestRows
+from router.events import Entry
 from router.store.events import EventLog
 
 HEARTBEAT_S = 0.8

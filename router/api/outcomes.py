@@ -18,7 +18,8 @@ from router.api.outcome_log import Row
 from router.api.plane import Plane, plane
 from router.api.run_facts import RunFacts
 from router.errors import Problem, Refused, SpecError, nearest
-from router.events import CERTAIN, FIXED_POINT, UNKNOWN_TIME, key_digest, to_fixed
+from router.event_rows import CERTAIN
+from router.events import FIXED_POINT, UNKNOWN_TIME, key_digest, to_fixed
 from router.metric import KINDS
 
 MOST = 10_000

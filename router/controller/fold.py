@@ -16,16 +16,8 @@ from router.controller.booking import Booking
 from router.controller.units import Traits, Units, record_of
 from router.controller.writers import Writers
 from router.errors import Problem, SpecError
-from router.events import (
-    ARM_MASK,
-    BUCKET_BITS,
-    CERTAIN,
-    NO_COVARIATE,
-    OTHER_SEGMENT,
-    Entry,
-    RequestRows,
-    decode,
-)
+from router.event_rows import ARM_MASK, BUCKET_BITS, CERTAIN, NO_COVARIATE, OTHER_SEGMENT, RequestRows
+from router.events import Entry, decode
 from router.identity import Seen
 from router.record import Record, Report
 from router.store.ledger import Batch, Ledger

@@ -14,7 +14,7 @@ import msgspec
 from router.attribution import Closed, Plan, closed_value, measured_value, plans_of, running_value
 from router.bucketing import PPM
 from router.controller.booking import Booking
-from router.events import ARM_MASK, BUCKET_BITS, BUCKET_MASK, EXPOSURE, FACTS_SHIFT, NO_COVARIATE, OUTCOME
+from router.event_rows import ARM_MASK, BUCKET_BITS, BUCKET_MASK, EXPOSURE, FACTS_SHIFT, NO_COVARIATE, OUTCOME
 from router.record import CLOSED, DROPPED, FACTS, NEVER, OPEN, Record, Report, left_lane
 from router.store.ledger import Batch
 

@@ -18,9 +18,9 @@ from router.gateway.run_count import (
     RECORD_WORDS,
     WORD,
     RunCount,
-    Unsettled,
     private_count,
 )
+from router.gateway.unsettled import Unsettled
 
 ROWS = 64
 RUNS = 64

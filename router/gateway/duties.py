@@ -12,7 +12,6 @@ import logging
 import os
 import random
 import signal
-import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from router.gateway.pool import upstream_of
 from router.gateway.ports import Counts
 from router.gateway.ports import Gate as GateLike
 from router.gateway.probes import Probes
-from router.gateway.recorder import Recorder
+from router.gateway.recorder import Recorder, clock
 from router.gateway.routing import Gate
 from router.gateway.snapshot import CompiledRoute, Compiler, runs_on
 from router.gateway.sticky import Sticky
@@ -53,11 +52,6 @@ KEYS_AT_START_S = 3.0  # to read issuers' keys before the first request
 RETRY_S = (0.1, 1.0)
 HTTP_COUNTS = ("requests", "dials", "reused", "retries", "shed", "surplus_octets")
 LOOK_S = 0.5  # between two looks at the override file, and at what issuers' keys are due
-
-
-def clock() -> int:
-    """Now, in UTC ms: the time of events."""
-    return time.time_ns() // 1_000_000
 
 
 class Duties:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from router.events import ERROR, FALLBACK, REFUSED
+from router.event_rows import ERROR, FALLBACK, REFUSED
 from router.gateway.arm import BOUNDS_S, FAULTS, ArmRoute, ArmTallies
 from router.gateway.observing import Observer
 from router.gateway.ticket import Ticket

@@ -17,7 +17,7 @@ import msgspec
 
 from router.events import Entry
 from router.gateway.counters import Counters
-from router.gateway.run_count import Unsettled
+from router.gateway.unsettled import Unsettled
 
 FOLDER = "lost"
 

@@ -10,6 +10,7 @@ Never here: a wait on the path of a request.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -17,18 +18,17 @@ from typing import Protocol
 from redis.exceptions import ResponseError
 
 from router.errors import StoreUnavailable
-from router.events import (
+from router.event_rows import (
     ARM_MASK,
     BUCKET_MASK,
     FACTS_SHIFT,
     LATENCY_MAX_US,
     OUTCOME,
-    Entry,
     OutcomeRows,
     RequestRows,
-    Sighting,
     pack_where,
 )
+from router.events import Entry, Sighting
 from router.gateway.counters import Row
 from router.gateway.run_count import RunCount
 
@@ -39,6 +39,11 @@ UNTIL_BACK_MS = 20
 BUCKET_AND_ARM = pack_where(BUCKET_MASK, ARM_MASK, 0)
 SIGHTINGS_MOST = 8  # names in one entry; two of one arm are too many already
 ALIVE_MS = 900  # a sign of life at least each second, though the flush only looks now and then
+
+
+def clock() -> int:
+    """Now, in UTC ms: the time of events."""
+    return time.time_ns() // 1_000_000
 
 
 class Log(Protocol):

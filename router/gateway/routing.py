@@ -16,7 +16,8 @@ from time import monotonic
 
 from router.assignment import Assignment
 from router.decision_id import Signer
-from router.events import EXPOSURE, SLOW, key_digest, pack_where, to_fixed
+from router.event_rows import EXPOSURE, SLOW, pack_where
+from router.events import key_digest, to_fixed
 from router.forcing import Forcing
 from router.gateway import deciding
 from router.gateway.arm import ArmRoute

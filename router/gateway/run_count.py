@@ -8,9 +8,11 @@ Pairs are (control, treatments). Never here: a number that only the worker knows
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Final
 
-WORD = 8
+from router.gateway.unsettled import Unsettled
+
+WORD: Final = 8
 NAME_OCTETS = 96
 NAME_WORDS = NAME_OCTETS // WORD
 # A record: the run's name, then these words.
@@ -18,26 +20,6 @@ EPOCH, REVISION, SEQ, IN_DOUBT, TAKEN, FLUSHED, DROPPED, TOLD, DOUBT, DOUBT_DROP
     NAME_WORDS + at for at in (0, 1, 2, 3, 4, 6, 8, 10, 12, 14)
 )
 RECORD_WORDS = NAME_WORDS + 16
-
-
-@dataclass(frozen=True, slots=True)
-class Unsettled:
-    """What a writer took for one run and never got acknowledged.
-
-    Attributes:
-        doubt: rows and reported losses of an entry that was on its way under ``seq + 1``: it may have arrived.
-        rest: all others.
-        lost: rows among both that nobody has counted as dropped yet.
-    """
-
-    run: str
-    epoch: int
-    revision: int
-    seq: int
-    in_doubt: bool
-    doubt: tuple[int, int]
-    rest: tuple[int, int]
-    lost: tuple[int, int]
 
 
 class RunCount:

@@ -6,7 +6,8 @@ missing, a segment that is not declared as any other.
 
 from __future__ import annotations
 
-from router.events import NO_COVARIATE, OTHER_SEGMENT, to_fixed
+from router.event_rows import NO_COVARIATE, OTHER_SEGMENT
+from router.events import to_fixed
 from router.gateway.head import Head
 from router.gateway.identify import READERS, Reader
 from router.traits import Traits

@@ -23,9 +23,10 @@ import uvloop
 from gunicorn.sock import ssl_context
 from gunicorn.workers.base import Worker
 
-from router.gateway.duties import Duties, clock
+from router.gateway.duties import Duties
 from router.gateway.plane import Plane
 from router.gateway.ports import Limits
+from router.gateway.recorder import clock
 from router.local.parent import die_with_parent
 from router.settings import Settings
 

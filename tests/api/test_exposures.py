@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from router.bucketing import bucket
-from router.events import ARM_MASK, BUCKET_BITS, BUCKET_MASK, EXPOSURE, FACTS_SHIFT, Entry, decode
+from router.event_rows import ARM_MASK, BUCKET_BITS, BUCKET_MASK, EXPOSURE, FACTS_SHIFT
+from router.events import Entry, decode
 from router.store.flags import Change
 from tests.api.test_ofrep import ROUTES
 

@@ -19,7 +19,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from router.controller.fold import Fold
-from router.events import EXPOSURE, OUTCOME, Entry, OutcomeRows, RequestRows, pack_where
+from router.event_rows import EXPOSURE, OUTCOME, OutcomeRows, RequestRows, pack_where
+from router.events import Entry
 from router.local.redis_server import RedisServer, find_redis
 from router.store.connect import connect
 from router.store.events import EventLog

@@ -19,7 +19,8 @@ import redis
 from router.assignment import CompiledFlag
 from router.bucketing import prepared
 from router.decision_id import Signer, unit_digester
-from router.events import EXPOSURE, OUTCOME, Entry, RequestRows, decode, encode, pack_where
+from router.event_rows import EXPOSURE, OUTCOME, RequestRows, pack_where
+from router.events import Entry, decode, encode
 from router.explain import StatedFacts
 from router.flag import Arm, Flag, Lane, RunningExperiment, UnitSource
 from router.local.redis_server import RedisServer, find_redis

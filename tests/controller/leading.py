@@ -11,7 +11,8 @@ import redis
 
 from router.controller.loop import Controller, now_ms
 from router.document import load
-from router.events import EXPOSURE, OUTCOME, Entry, OutcomeRows, RequestRows, pack_where
+from router.event_rows import EXPOSURE, OUTCOME, OutcomeRows, RequestRows, pack_where
+from router.events import Entry
 from router.files import parse_documents
 from router.plan import Planner
 from router.settings import Settings

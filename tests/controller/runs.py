@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from router.document import load
-from router.events import ERROR, EXPOSURE, OUTCOME, Entry, OutcomeRows, RequestRows, pack_where
+from router.event_rows import ERROR, EXPOSURE, OUTCOME, OutcomeRows, RequestRows, pack_where
+from router.events import Entry
 from router.files import parse_documents
 from router.flag import Flag
 from router.route import flag_of

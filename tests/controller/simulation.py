@@ -16,15 +16,8 @@ from router.assignment import Assignment, CompiledFlag
 from router.controller.fold import Fold
 from router.controller.look import health_of, look
 from router.decision import Decision
-from router.events import (
-    ERROR,
-    EXPOSURE,
-    OUTCOME,
-    Entry,
-    OutcomeRows,
-    RequestRows,
-    pack_where,
-)
+from router.event_rows import ERROR, EXPOSURE, OUTCOME, OutcomeRows, RequestRows, pack_where
+from router.events import Entry
 from router.flag import Flag
 from router.lifecycle import FINAL, Action
 from router.store.ledger import Ledger

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from router.attribution import plans_of
 from router.controller.fold import Fold
 from router.controller.look import health_of, look
-from router.events import EXPOSURE, NO_COVARIATE, OUTCOME, Entry, OutcomeRows, RequestRows, pack_where
+from router.event_rows import EXPOSURE, NO_COVARIATE, OUTCOME, OutcomeRows, RequestRows, pack_where
 from router.events import FIXED_POINT as F
+from router.events import Entry
 from router.metric import KINDS
 from router.moments import Moments, constants_of
 from router.store.ledger import Ledger

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from router.events import FACTS_SHIFT
+from router.event_rows import FACTS_SHIFT
 from router.flag import Arm, ArmSet, Flag
 from router.gateway.plane import Plane
 from router.gateway.pool import upstream_of

@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 import redis
 
-from router.events import EXPOSURE, FACTS_SHIFT, Entry, decode
+from router.event_rows import EXPOSURE, FACTS_SHIFT
+from router.events import Entry, decode
 from router.flag import Arm, Flag
 from router.local.processes import ProcessGroup, free_port
 from router.local.redis_server import RedisServer, find_redis

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from router.events import FACTS_SHIFT
+from router.event_rows import FACTS_SHIFT
 from router.flag import Arm, Flag, Requirement
 from router.gateway.attributes import AttributeReader
 from router.gateway.ticket import Ticket

@@ -10,7 +10,8 @@ from redis.exceptions import ConnectionError as Silent
 from redis.exceptions import ResponseError
 
 from router.errors import StoreUnavailable
-from router.events import EXPOSURE, Entry, pack_where
+from router.event_rows import EXPOSURE, pack_where
+from router.events import Entry
 from tests.gateway.flags import Bench, experiment, flag
 
 

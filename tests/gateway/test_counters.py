@@ -13,9 +13,8 @@ from router.errors import StoreUnavailable
 from router.events import Entry
 from router.gateway import losses
 from router.gateway.counters import ROWS, RUNS, SLOTS, Counters, Row
-from router.gateway.duties import clock
 from router.gateway.metrics import text
-from router.gateway.recorder import Recorder
+from router.gateway.recorder import Recorder, clock
 from router.telemetry import rows_of
 from tests.gateway.flags import NOW, MemoryLog
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from router.events import EXPOSURE
+from router.event_rows import EXPOSURE
 from router.local.processes import free_port
 from tests.gateway.flags import experiment
 from tests.gateway.gated import answer, gated

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import uvloop
 
-from router.events import ERROR, EXPOSURE, FALLBACK, OUTCOME
+from router.event_rows import ERROR, EXPOSURE, FALLBACK, OUTCOME
 from router.gateway.breaker import FAILURES, OPEN_S, SAVED_MOST, Breaker, Budget
 from router.gateway.ports import Limits
 from router.gateway.sending import REPLAY_MOST

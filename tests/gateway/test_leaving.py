@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import uvloop
 
-from router.events import ERROR, EXPOSURE, FALLBACK, OUTCOME
+from router.event_rows import ERROR, EXPOSURE, FALLBACK, OUTCOME
 from router.protocols import ROWS
 from router.serving import PoolLimits
 from tests.gateway.gated import answer, gated, post

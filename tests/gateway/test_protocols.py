@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import uvloop
 
-from router.events import ERROR, EXPOSURE, OUTCOME
+from router.event_rows import ERROR, EXPOSURE, OUTCOME
 from router.gateway.observing import READ_MOST, Observer
 from router.protocols import ROWS, TABLE
 from tests.gateway.flags import experiment

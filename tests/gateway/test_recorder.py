@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.errors import StoreUnavailable
-from router.events import ERROR, EXPOSURE, FACTS_SHIFT, OUTCOME, pack_where
+from router.event_rows import ERROR, EXPOSURE, FACTS_SHIFT, OUTCOME, pack_where
 from tests.gateway.flags import NOW, Bench, experiment, flag
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from router.bucketing import PPM, bucket
-from router.events import (
+from router.event_rows import (
     ARM_BITS,
     ARM_MASK,
     BUCKET_BITS,

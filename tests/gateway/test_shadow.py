@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from router.document import load
 from router.errors import SpecError
-from router.events import EXPOSURE, OUTCOME
+from router.event_rows import EXPOSURE, OUTCOME
 from router.files import parse_documents
 from router.flag import ArmSet
 from router.gateway import shadowing

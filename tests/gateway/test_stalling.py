@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from router.events import EXPOSURE, OUTCOME
+from router.event_rows import EXPOSURE, OUTCOME
 from router.gateway.ports import Limits
 from tests.gateway.gated import gated, post
 from tests.gateway.scripted import (

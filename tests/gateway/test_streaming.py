@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import uvloop
 
-from router.events import ERROR, EXPOSURE, OUTCOME
+from router.event_rows import ERROR, EXPOSURE, OUTCOME
 from router.gateway.ports import Limits
 from tests.gateway.gated import gated, post
 from tests.gateway.scripted import GET, Client, read_head, read_request, serving, until

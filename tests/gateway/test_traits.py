@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from router.errors import SpecError
-from router.events import FIXED_POINT, NO_COVARIATE, decode, encode
+from router.event_rows import NO_COVARIATE
+from router.events import FIXED_POINT, decode, encode
 from router.gateway.traits import TraitReader
 from router.traits import Traits
 from tests.gateway.flags import Bench, experiment, flag, head

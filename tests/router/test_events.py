@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import SpecError
-from router.events import (
+from router.event_rows import (
     ARM_MASK,
     BUCKET_BITS,
     BUCKET_MASK,
@@ -26,16 +26,11 @@ from router.events import (
     OUTCOME,
     REFUSED,
     SLOW,
-    Entry,
     OutcomeRows,
     RequestRows,
-    Sighting,
-    decode,
-    encode,
-    key_digest,
     pack_where,
-    to_fixed,
-)  # fmt: skip
+)
+from router.events import Entry, Sighting, decode, encode, key_digest, to_fixed
 
 u64, i64, u32 = st.integers(0, 2**64 - 1), st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**32 - 1)
 count = st.integers(0, 2**53)

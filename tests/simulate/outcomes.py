@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from router.event_rows import NO_COVARIATE
 from router.events import FIXED_POINT as F
-from router.events import NO_COVARIATE
 from router.reading import AGES
 from stats import frozen
 from stats.histogram import bucket

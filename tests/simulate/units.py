@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from router.events import NO_COVARIATE
+from router.event_rows import NO_COVARIATE
 from router.metric import KINDS
 from router.reading import Reading
 from tests.simulate.streams import Flags, Whole

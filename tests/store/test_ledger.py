@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from router.errors import Fenced, SpecError, StoreUnavailable
-from router.events import EXPOSURE, Entry, decode, pack_where
+from router.event_rows import EXPOSURE, pack_where
+from router.events import Entry, decode
 from router.local.redis_server import RedisServer
 from router.store.connect import connect
 from router.store.events import EventLog
