@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOOR = (
     "errors document telemetry settings address protocols serving bucketing quantity rules traits lanes source schedule flag assignment sticky explain "
-    "moves forcing decision_id events record outcome reading moments claims metric methods ramp strict serving_keys token_keys arm conditions route metric_keys "
+    "moves forcing decision_id event_rows events record outcome reading moments claims metric methods ramp strict serving_keys token_keys arm conditions route metric_keys "
     "population run experiment_keys experiment files layers timetable prospect sizes forecast notes degradation change drift identity lifecycle roll prerequisites plan_lines "
     "plan_population deletion plan restore attribution health readouts weighing verdict evidence sentence decision"
 ).split()
