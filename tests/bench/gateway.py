@@ -49,7 +49,8 @@ def machine(package: str) -> str:
     load = os.getloadavg()[0]
     noisy = f"; **noisy: other work kept {load:.1f} processes running**" if load > BUSY * len(CORES) else ""
     code = "compiled" if package else "plain Python"
-    return f"{code}, {len(CORES)} cores, Python {platform.python_version()}, {ROUNDS} rounds, {time.strftime('%Y-%m-%d')}{noisy}"
+    whose = "the system's" if sys.base_prefix == "/usr" else "an own build"
+    return f"{code}, {len(CORES)} cores, Python {platform.python_version()} ({whose}), {ROUNDS} rounds, {time.strftime('%Y-%m-%d')}{noisy}"
 
 
 def measure(stage: Stage, row: Row, where: str) -> dict[str, Any]:
