@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 STAMP = "compiled"
 # A module stands here when requests pass through it, and nothing in it is made by a metaclass or a decorator.
 GATEWAY = (
-    "arm", "asked", "breaker", "client", "connection", "counters", "endpoint", "exchange", "facts", "fields", "head", "identify",
+    "arm", "asked", "breaker", "client", "connection", "counters", "deciding", "endpoint", "exchange", "facts", "fields", "head", "identify",
     "parts", "pool", "reading", "receiver", "recorder", "routing", "run_count", "running", "sending", "shadowing", "shape",
     "snapshot", "table", "ticket", "upstream",
 )  # fmt: skip

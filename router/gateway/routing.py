@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from secrets import token_hex
 from time import monotonic
+from typing import Final
 
 from router.assignment import Assignment
 from router.decision_id import Signer
@@ -34,6 +35,8 @@ from router.gateway.ticket import Refusal, Ticket
 
 NO_ANSWER = frozenset(("connect_failed", "timeout", "truncated", "bad_answer"))
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))  # RFC 9110 section 9.2.2
+KNOWN_MOST: Final = 16_384  # units whose assignment is remembered: some 3 MB
+Dealt = tuple[CompiledRoute, Assignment, int]
 COOKIE_AGE_S = 31_536_000
 REPORT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9_.-]{0,63})\s*=\s*([-+0-9.eE]{1,32})\s*")
 REPORTS_PER_ANSWER = 16
@@ -67,6 +70,7 @@ class Gate:
         self._digest = digest
         self._forced = ForcedArms(forcing, row, clock)
         self._hold_limit = hold_limit
+        self._known: dict[bytes, Dealt] = {}
         self._clock = clock
         # The high half tells workers apart, the low half counts: no two requests share a number.
         self._request = int.from_bytes(os.urandom(4), "little") << 32
@@ -156,9 +160,22 @@ class Gate:
             if asked.needs_body:
                 ticket.needs_body = limit
                 return
+        elif unit and route.recurs:
+            _, assignment, digest = self._dealt(route, unit)
+            self._assigned(ticket, route, unit, head, assignment, digest)
+            return
         else:
             assignment = compiled.assign(unit)
         self._assigned(ticket, route, unit, head, assignment)
+
+    def _dealt(self, route: CompiledRoute, unit: bytes) -> Dealt:
+        """The assignment and the digest of a unit; people ask again and again, so those of late are remembered."""
+        dealt = self._known.get(unit)
+        if dealt is None or dealt[0] is not route:
+            if len(self._known) >= KNOWN_MOST:
+                self._known.clear()
+            dealt = self._known[unit] = (route, route.compiled.assign(unit), self._digest(unit))
+        return dealt
 
     def _absent(self, ticket: Ticket, route: CompiledRoute) -> bytes | None:
         """A request without a unit on a route that does not serve it by control."""
@@ -178,6 +195,7 @@ class Gate:
         unit: bytes | None,
         head: Head,
         assignment: Assignment,
+        digest: int | None = None,
     ) -> None:
         ticket.reason = assignment.reason
         route.reasons[assignment.reason].n += 1
@@ -190,7 +208,7 @@ class Gate:
         ticket.time = now = self._clock()
         shown = running.headers[arm.name] if running is not None else b""
         if unit is not None and (enrolled or shown):
-            ticket.unit = self._digest(unit)
+            ticket.unit = self._digest(unit) if digest is None else digest
         revision = route.flag.revision
         if enrolled and assignment.run is not None and running is not None:
             ticket.arm_index = index

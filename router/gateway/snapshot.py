@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from router.assignment import CompiledExperiment, CompiledFlag, Make
 from router.errors import Problem, SpecError
 from router.flag import Arm, Flag
@@ -42,8 +44,7 @@ class CompiledRoute:
     """A flag, ready for requests.
 
     Attributes:
-        find: the number of a unit's assignment in ``assigned``, and its bucket.
-        buffer: where the run's events wait; None until there is one.
+        recurs: whether a unit that comes again gets its arm by nothing but its name; one unit a request never does.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class CompiledRoute:
         "prefix",
         "reader",
         "reasons",
+        "recurs",
         "running",
         "total_ms",
     )
@@ -93,6 +95,11 @@ class CompiledRoute:
         )
         self.total_ms = compiler.total_ms if flag.total_timeout_ms is None else flag.total_timeout_ms
         self.reasons = Reasons(flag.route, compiler.row)
+        self.recurs = (
+            not self.compiled.needs_facts
+            and not any(one.sticky is not msgspec.UNSET for one in flag.experiments)
+            and all(kind != "request" for kind, _ in flag.unit.places)
+        )
 
     def _copy_to(self, compiler: Compiler) -> None:
         """Prepare the shadow and the arms that are to be warm, on connections of their own."""
