@@ -22,8 +22,8 @@ ROOT = Path(__file__).parent.parent
 STAMP = "compiled"
 # A module stands here when requests pass through it, and nothing in it is made by a metaclass or a decorator.
 GATEWAY = (
-    "arm", "asked", "breaker", "client", "connection", "counters", "deciding", "endpoint", "exchange", "facts", "fields", "head", "identify",
-    "parts", "pool", "reading", "receiver", "recorder", "routing", "run_count", "running", "sending", "shadowing", "shape",
+    "arm", "asked", "attempts", "breaker", "client", "connection", "counters", "deciding", "endpoint", "exchange", "facts", "fields", "head", "identify",
+    "parts", "pool", "reading", "receiver", "recorder", "reports", "routing", "run_count", "running", "sending", "shadowing", "shape",
     "snapshot", "table", "ticket", "upstream",
 )  # fmt: skip
 FLOOR = ("assignment", "bucketing", "decision_id", "event_rows", "sticky")

@@ -9,18 +9,16 @@ Never here: a wait, a parse of what no route asks for, an exception on the path 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from secrets import token_hex
-from time import monotonic
 from typing import Final
 
 from router.assignment import Assignment
 from router.decision_id import Signer
 from router.event_rows import EXPOSURE, SLOW, pack_where
-from router.events import key_digest, to_fixed
+from router.events import to_fixed
 from router.forcing import Forcing
-from router.gateway import deciding
+from router.gateway import attempts, deciding
 from router.gateway.arm import ArmRoute
 from router.gateway.asked import ForcedArms, RequestFacts
 from router.gateway.counters import Row
@@ -29,17 +27,14 @@ from router.gateway.head import Head
 from router.gateway.identify import NEEDS_BODY
 from router.gateway.pages import PATHS
 from router.gateway.recorder import Recorder
+from router.gateway.reports import Reports
 from router.gateway.running import Running
 from router.gateway.snapshot import CompiledRoute, Snapshot
 from router.gateway.ticket import Refusal, Ticket
 
-NO_ANSWER = frozenset(("connect_failed", "timeout", "truncated", "bad_answer"))
-IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))  # RFC 9110 section 9.2.2
 KNOWN_MOST: Final = 16_384  # units whose assignment is remembered: some 3 MB
 Dealt = tuple[CompiledRoute, Assignment, int]
 COOKIE_AGE_S = 31_536_000
-REPORT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9_.-]{0,63})\s*=\s*([-+0-9.eE]{1,32})\s*")
-REPORTS_PER_ANSWER = 16
 NO_ROUTE: Refusal = (404, "no_route", "no route takes this host and path - see 'match' in the route files")
 NO_FLAGS: Refusal = (
     503,
@@ -77,9 +72,7 @@ class Gate:
         self._no_route = row.tally("pointsman_refused_requests", code="no_route")
         self._no_flags = row.tally("pointsman_refused_requests", code="no_flags")
         self._no_unit = row.tally("pointsman_refused_requests", code="unit_missing")
-        self._reports = row.tally("pointsman_reported_outcomes", result="taken")
-        self._bad_reports = row.tally("pointsman_reported_outcomes", result="malformed")
-        self._stray_reports = row.tally("pointsman_reported_outcomes", result="not_analysed")
+        self._reports = Reports(recorder, row, clock)
 
     def local(self, head: Head) -> tuple[int, bytes, bytes] | None:
         """The gateway's own page at a path: status, content type, body; None when the path is not ours."""
@@ -232,7 +225,7 @@ class Gate:
         ticket.reader = route.reader
         ticket.retries = route.flag.retries
         arm.standing.budget.requests += 1
-        _serve_by(ticket, route, arm, head)
+        attempts.serve_by(ticket, route, arm, head)
 
     def _signing(self, running: Running, revision: int, index: int) -> Callable[[int, int, int], bytes]:
         """What signs for this arm of a run from here on; -1 is a request that is not analysed."""
@@ -242,41 +235,12 @@ class Gate:
         return sign
 
     def again(self, ticket: Ticket, head: Head, outcome: str, *, replayable: bool) -> bool:
-        """An attempt gave no answer: whether to make another, by what the ticket says from now on.
-
-        Repeated is within the arm, before anything was answered, within a budget: what never reached the server, and
-        of the rest what the method or the route allows. Then the default arm, where the route falls back.
-        """
-        arm, route = ticket.served, ticket.route
-        if arm is None or route is None:
-            return False
-        standing = arm.standing
-        if outcome in NO_ANSWER:
-            standing.breaker.failed(monotonic())
-        ticket.attempts = [*(ticket.attempts or ()), f"{arm.name}={outcome}"]
-        if not replayable:
-            return False
-        allowed = head.method in IDEMPOTENT or route.flag.repeatable
-        if ticket.retries > 0 and (outcome == "connect_failed" or (outcome == "truncated" and allowed)):
-            ticket.retries -= 1
-            if standing.budget.take():
-                return True
-        return self.instead(ticket, head, outcome)
+        """An attempt gave no answer: whether to make another, by what the ticket says from now on."""
+        return attempts.again(ticket, head, outcome, replayable=replayable)
 
     def instead(self, ticket: Ticket, head: Head, outcome: str) -> bool:
         """Whether the default arm is to answer in the place of the assigned one, which has failed."""
-        arm, route = ticket.arm, ticket.route
-        if route is None or arm is None or not route.flag.fallback or ticket.failed or arm is route.default:
-            return False
-        ticket.failed = outcome
-        ticket.asked_model = ""
-        arm.tallies.fallbacks.n += 1
-        _serve_by(ticket, route, route.default, head)
-        if route.flag.expose == "all" and ticket.running is not None:
-            attempts = ", ".join(ticket.attempts or (f"{arm.name}={outcome}",))
-            line = f"Pointsman-Served: {route.default.name}\r\nPointsman-Attempts: {attempts}\r\n"
-            ticket.answer_headers += line.encode()
-        return True
+        return attempts.instead(ticket, head, outcome)
 
     def finished(self, ticket: Ticket, status: int, outcome: str, latency_us: int) -> None:
         """A request has ended. Called once for each ticket that named an upstream."""
@@ -305,52 +269,13 @@ class Gate:
         if running.measures and outcome == "ok" and not ticket.failed:
             for name, value in measured(ticket):
                 if name in running.measures:
-                    self._write_down(ticket, name, to_fixed(value))
+                    self._reports.write_down(ticket, name, to_fixed(value))
 
     def noted(self, ticket: Ticket, metric: str, value: float) -> None:
         """Something was measured about a request, perhaps after its end; written down where the experiment lists it."""
         if ticket.running is not None and metric in ticket.running.measures:
-            self._write_down(ticket, metric, to_fixed(value))
+            self._reports.write_down(ticket, metric, to_fixed(value))
 
     def reported(self, ticket: Ticket, value: bytes) -> None:
         """An answer's field ``Pointsman-Outcome: metric=value``; several are parted by commas."""
-        for part in value.decode("latin-1").split(",")[:REPORTS_PER_ANSWER]:
-            match = REPORT.fullmatch(part)
-            try:
-                fixed = to_fixed(float(match.group(2))) if match else None
-            except ValueError:
-                fixed = None
-            if match is None or fixed is None:
-                self._bad_reports.n += 1
-            elif ticket.buffer is None or ticket.route is None:
-                self._stray_reports.n += 1
-            else:
-                self._reports.n += 1
-                self._write_down(ticket, match.group(1), fixed)
-
-    def _write_down(self, ticket: Ticket, metric: str, fixed: int) -> None:
-        """One outcome of this request beside the built-in ones."""
-        if ticket.buffer is None or ticket.route is None:
-            return
-        self._recorder.reported(
-            ticket.buffer,
-            ticket.route.flag.revision,
-            ticket.unit,
-            metric,
-            fixed,
-            self._clock(),
-            ticket.time,
-            key_digest(f"{ticket.request}/{metric}"),
-            ticket.arm_index,
-        )
-
-
-def _serve_by(ticket: Ticket, route: CompiledRoute, arm: ArmRoute, head: Head) -> None:
-    """Send the request to this arm from now on."""
-    ticket.served = arm
-    ticket.upstream = arm.upstream
-    ticket.edit = arm.edit
-    ticket.reader = route.reader
-    ticket.target = head.target if arm.base is None else arm.base + head.target[len(route.prefix) :]
-    breaker = arm.standing.breaker
-    ticket.blocked = breaker.failures > 0 and not breaker.allows(monotonic())
+        self._reports.reported(ticket, value)
