@@ -115,12 +115,12 @@ def _serve(listener: socket.socket, version: str, predict: Predict) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """``models FOLDER v1=PORT v2=PORT v3=PORT``: train, fork a server per model, wait."""
+    """``models FOLDER v1=FD v2=FD v3=FD``, listening sockets by their numbers: train, fork a server per model, wait."""
     folder = Path(arguments[0])
     listeners = {}
     for pair in arguments[1:]:
-        version, _, port = pair.partition("=")
-        listeners[version] = socket.create_server(("127.0.0.1", int(port)), backlog=256)
+        version, _, number = pair.partition("=")
+        listeners[version] = socket.socket(fileno=int(number))
     models = prepare(folder)
     children = []
     for version, listener in listeners.items():

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from router.demo.digits import SCANS_FILE
 from router.demo.story import CANARIES, MODEL_PATH, Scenario
 from router.errors import StoreUnavailable
-from router.local.processes import free_port
+from router.local.processes import listening
 from router.local.redis_server import forget
 from router.local.stack import NotReady, Stack
 from router.settings import Settings
@@ -40,7 +40,9 @@ class Stage:
         self.scenario = scenario
         self.stack = Stack(settings, folder)
         self.token = settings.token
-        self.model_ports = {name: free_port(port) for name, port in MODELS_PREFERRED.items()}
+        # Listened at from here on: of two demos that start at once none finds a port of its own taken.
+        self._listeners = {name: listening(port) for name, port in MODELS_PREFERRED.items()}
+        self.model_ports = {name: int(one.getsockname()[1]) for name, one in self._listeners.items()}
         self.notes = list(self.stack.notes)
         if not self.leads:
             self.notes.append(f"another demo runs in this folder: this one writes to {folder}")
@@ -72,9 +74,12 @@ class Stage:
 
     def start(self) -> None:
         """Start all processes and wait until they answer."""
-        ports = [f"{name}={port}" for name, port in self.model_ports.items()]
-        command = [sys.executable, "-m", "router.demo.models", str(self.folder), *ports]
-        self.stack.group.start("models", command, {})
+        files = {name: one.fileno() for name, one in self._listeners.items()}
+        listeners = [f"{name}={number}" for name, number in files.items()]
+        command = [sys.executable, "-m", "router.demo.models", str(self.folder), *listeners]
+        self.stack.group.start("models", command, {}, files=tuple(files.values()))
+        for one in self._listeners.values():
+            one.close()
         routes = {cast.app: cast.route for cast in CANARIES}
         paths = {cast.app: f"/{cast.app}{MODEL_PATH}/infer" for cast in CANARIES}
         document = {"routes": routes, "paths": paths, "gateway_url": self.gateway_url}

@@ -40,6 +40,16 @@ def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
     raise OSError(f"no free port on {host}")
 
 
+def listening(preferred: int, host: str = "127.0.0.1") -> socket.socket:
+    """A socket that listens at ``preferred`` or, where somebody else does, at another port; nobody else can take it."""
+    for port in (preferred, 0):
+        try:
+            return socket.create_server((host, port), backlog=256)
+        except OSError:
+            continue
+    raise OSError(f"no free port on {host}")
+
+
 class ProcessGroup:
     """The children of this process. Start them from the main thread: the kernel watches the thread that forked."""
 
@@ -49,9 +59,18 @@ class ProcessGroup:
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(
-        self, name: str, command: Sequence[str], environ: Mapping[str, str], *, stdout: int | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        *,
+        stdout: int | None = None,
+        files: Sequence[int] = (),
     ) -> subprocess.Popen[str]:
-        """Start a child; its output goes to ``<name>.log`` unless ``stdout`` is ``subprocess.PIPE``."""
+        """Start a child; its output goes to ``<name>.log`` unless ``stdout`` is ``subprocess.PIPE``.
+
+        ``files`` are descriptors that it gets under their numbers.
+        """
         with self.log(name).open("a") as log:
             child = subprocess.Popen(
                 list(command),
@@ -60,6 +79,7 @@ class ProcessGroup:
                 stdout=log if stdout is None else stdout,
                 stderr=log,
                 text=True,
+                pass_fds=files,
                 preexec_fn=die_with_me(signal.SIGKILL),  # a role that has something to put away asks for TERM
             )
         self.children[name] = child

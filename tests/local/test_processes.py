@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from router.local.processes import ProcessGroup, free_port
+from router.local.processes import ProcessGroup, free_port, listening
 from tests.gateway.running import eventually, lives
 
 # A parent that starts a child which starts one of its own, and tells their pids.
@@ -63,3 +63,15 @@ def test_a_busy_port_gives_another() -> None:
         busy = taken.getsockname()[1]
         assert free_port(busy) not in (0, busy)
     assert free_port(busy) == busy
+
+
+def test_who_asks_for_the_same_port_at_once_gets_another_and_a_child_inherits_it(tmp_path: Path) -> None:
+    wanted = free_port()
+    with listening(wanted) as first, listening(wanted) as second, ProcessGroup(tmp_path) as group:
+        ports = [one.getsockname()[1] for one in (first, second)]
+        assert ports[0] == wanted != ports[1]
+        says = f"import socket; print(socket.socket(fileno={first.fileno()}).getsockname()[1])"
+        child = group.start(
+            "child", [sys.executable, "-c", says], {}, stdout=subprocess.PIPE, files=(first.fileno(),)
+        )
+        assert child.communicate(timeout=20)[0].strip() == str(wanted)
