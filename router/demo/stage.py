@@ -128,6 +128,8 @@ class Stage:
     ) -> None:
         """Stop everything; a Redis that was given to us keeps nothing of ours."""
         self.stack.stop()
+        for one in self._listeners.values():
+            one.close()
         if self.stack.server is None:
             with contextlib.suppress(StoreUnavailable):
                 forget(self.stack.settings.redis_url, self.stack.settings.prefix)
