@@ -139,11 +139,11 @@ class Connection:
         exchange = self.exchange
         if exchange is None:
             return
+        if len(self._names) > FIELDS_MOST:
+            raise ValueError("too many fields")
         shape, values = ANSWER_SHAPES[tuple(self._names)], tuple(self._values)
         self._names.clear()  # what follows are trailers
         self._values.clear()
-        if len(values) > FIELDS_MOST:
-            raise ValueError("too many fields")
         status = self._parser.get_status_code()
         # What stands behind an informational answer in one read is not what the read began with.
         usual, self._usual = self._usual, False

@@ -133,11 +133,11 @@ class RequestReader:
         """A head is whole: check it."""
         self.in_head = False
         limits, parser = self.limits, self._parser
+        if len(self._names) > limits.fields:
+            raise _too_many(limits)
         request = Request(REQUEST_SHAPES[tuple(self._names)], tuple(self._values))
         self._names.clear()  # what follows are trailers
         self._values.clear()
-        if len(request.values) > limits.fields:
-            raise _too_many(limits)
         if self._fed > limits.head and request.octets(self._target) > limits.head:
             raise _too_long(limits)
         first, self._first = self._first, b""

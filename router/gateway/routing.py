@@ -32,8 +32,9 @@ from router.gateway.running import Running
 from router.gateway.snapshot import CompiledRoute, Snapshot
 from router.gateway.ticket import Refusal, Ticket
 
-KNOWN_MOST: Final = 16_384  # units whose assignment is remembered: some 3 MB
-Dealt = tuple[CompiledRoute, Assignment, int]
+KNOWN_MOST: Final = 16_384  # units whose assignment is remembered
+KNOWN_OCTETS: Final = 128  # of such a unit; together that is 8 MB at the most
+Dealt = tuple[int, Assignment, int]  # the route's number for it, then what was dealt, then the unit's digest
 COOKIE_AGE_S = 31_536_000
 NO_ROUTE: Refusal = (404, "no_route", "no route takes this host and path - see 'match' in the route files")
 NO_FLAGS: Refusal = (
@@ -153,7 +154,7 @@ class Gate:
             if asked.needs_body:
                 ticket.needs_body = limit
                 return
-        elif unit and route.recurs:
+        elif unit and route.deal:
             _, assignment, digest = self._dealt(route, unit)
             self._assigned(ticket, route, unit, head, assignment, digest)
             return
@@ -164,10 +165,12 @@ class Gate:
     def _dealt(self, route: CompiledRoute, unit: bytes) -> Dealt:
         """The assignment and the digest of a unit; people ask again and again, so those of late are remembered."""
         dealt = self._known.get(unit)
-        if dealt is None or dealt[0] is not route:
-            if len(self._known) >= KNOWN_MOST:
-                self._known.clear()
-            dealt = self._known[unit] = (route, route.compiled.assign(unit), self._digest(unit))
+        if dealt is None or dealt[0] != route.deal:
+            dealt = (route.deal, route.compiled.assign(unit), self._digest(unit))
+            if len(unit) <= KNOWN_OCTETS:
+                if len(self._known) >= KNOWN_MOST:
+                    self._known.clear()
+                self._known[unit] = dealt
         return dealt
 
     def _absent(self, ticket: Ticket, route: CompiledRoute) -> bytes | None:

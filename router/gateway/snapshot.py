@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ from router.sticky import making
 
 # Names travel in header fields: a hand-edited flag must not be able to write one.
 SAFE = re.compile(r"[!-~]{1,200}")
+DEALS = count(1)
 NOTHING: Mapping[str, Any] = {}  # one for all of the many routes that declare nothing
 
 
@@ -44,13 +46,15 @@ class CompiledRoute:
     """A flag, ready for requests.
 
     Attributes:
-        recurs: whether a unit that comes again gets its arm by nothing but its name; one unit a request never does.
+        deal: the number under which the gate remembers whom it dealt what, another for each compiled flag; 0 where a
+            unit that comes again may get another arm, or none ever does.
     """
 
     __slots__ = (
         "arms",
         "attributes",
         "compiled",
+        "deal",
         "default",
         "first",
         "first_byte_ms",
@@ -60,7 +64,6 @@ class CompiledRoute:
         "prefix",
         "reader",
         "reasons",
-        "recurs",
         "running",
         "total_ms",
     )
@@ -95,11 +98,12 @@ class CompiledRoute:
         )
         self.total_ms = compiler.total_ms if flag.total_timeout_ms is None else flag.total_timeout_ms
         self.reasons = Reasons(flag.route, compiler.row)
-        self.recurs = (
+        recurs = (
             not self.compiled.needs_facts
             and not any(one.sticky is not msgspec.UNSET for one in flag.experiments)
             and all(kind != "request" for kind, _ in flag.unit.places)
         )
+        self.deal = next(DEALS) if recurs else 0
 
     def _copy_to(self, compiler: Compiler) -> None:
         """Prepare the shadow and the arms that are to be warm, on connections of their own."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from router.assignment import CompiledFlag
 from router.bucketing import PPM
 from router.flag import Flag
-from router.gateway.routing import KNOWN_MOST
+from router.gateway.routing import KNOWN_MOST, KNOWN_OCTETS
+from router.gateway.snapshot import CompiledRoute
 from router.gateway.ticket import Ticket
 from router.rules import Condition, Rule
 from tests.gateway.flags import DIGEST, Bench, experiment, flag, head
@@ -53,6 +56,27 @@ def test_what_hangs_on_more_than_the_unit_is_asked_each_time() -> None:
         bench.gate.route(head(x_person="ann", x_country=country), None).arm for country in ("DE", "FR", "DE")
     ]
     assert [arm.name for arm in seen if arm is not None] == ["v2", "v1", "v2"]
+
+
+def test_a_long_unit_is_dealt_and_not_kept() -> None:
+    bench = Bench(flag(experiments=(experiment(treatment=PPM),)))
+    for _ in range(2):
+        ticket = dealt(bench, "p" * (KNOWN_OCTETS + 1))
+        assert ticket.arm is not None
+        assert (ticket.arm.name, bench.gate._known) == ("v2", {})
+
+
+def test_no_flag_of_before_is_kept_for_the_sake_of_who_asked_then() -> None:
+    def compiled() -> list[int]:
+        gc.collect()
+        routes = [one for one in gc.get_objects() if isinstance(one, CompiledRoute)]
+        return [route.flag.revision for route in routes if route.flag.route == "forgotten"]
+
+    bench = Bench(flag("forgotten", experiments=(experiment(),)))
+    dealt(bench, "ann")
+    assert compiled() == [1]
+    bench.show(flag("forgotten", experiments=(experiment(),), revision=2))
+    assert (len(bench.gate._known), compiled()) == (1, [2])
 
 
 def test_it_remembers_so_many_and_no_more() -> None:
