@@ -75,9 +75,9 @@ def test_a_larger_list_holds_the_smaller_ones_and_a_changed_one_nothing(launcher
 @pytest.mark.parametrize(
     ("words", "asked"),
     [
-        (("status", "--json"), "-m router status --json"),
-        (("demo", "--headless"), "-m router demo --headless"),
-        ((), "-m router"),
+        (("status", "--json"), "-P -m router status --json"),
+        (("demo", "--headless"), "-P -m router demo --headless"),
+        ((), "-P -m router"),
         (("slow", "-x"), "-m pytest -m slow"),
         (("bench", "fold"), "run.py fold"),
         (("compile", "folder"), "compile.py folder"),

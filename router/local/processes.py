@@ -69,12 +69,18 @@ class ProcessGroup:
     ) -> subprocess.Popen[str]:
         """Start a child; its output goes to ``<name>.log`` unless ``stdout`` is ``subprocess.PIPE``.
 
-        ``files`` are descriptors that it gets under their numbers.
+        ``files`` are descriptors that it gets under their numbers. A Python among them takes no package from the folder
+        that it happens to start in: it runs what this process runs.
         """
         with self.log(name).open("a") as log:
             child = subprocess.Popen(
                 list(command),
-                env={**os.environ, **environ, "POINTSMAN_PARENT": str(os.getpid())},
+                env={
+                    **os.environ,
+                    **environ,
+                    "POINTSMAN_PARENT": str(os.getpid()),
+                    "PYTHONSAFEPATH": "1",
+                },  # fmt: skip
                 stdin=subprocess.DEVNULL,
                 stdout=log if stdout is None else stdout,
                 stderr=log,

@@ -226,13 +226,7 @@ class World:
         self.arms = tuple(Arm(model.name, model.url) for model in self.models)
         self.group = ProcessGroup(folder / "logs")
         self.loads: list[Load] = []
-        self.command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "router",
-            "gateway",
-        ]  # -P: PYTHONPATH may name a compiled copy
+        self.command = [sys.executable, "-m", "router", "gateway"]
 
     def flag(self, **fields: Any) -> Flag:
         """A flag whose arms are the model servers."""

@@ -75,3 +75,14 @@ def test_who_asks_for_the_same_port_at_once_gets_another_and_a_child_inherits_it
             "child", [sys.executable, "-c", says], {}, stdout=subprocess.PIPE, files=(first.fileno(),)
         )
         assert child.communicate(timeout=20)[0].strip() == str(wanted)
+
+
+def test_a_child_runs_what_its_parent_runs_wherever_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "router").mkdir()
+    (tmp_path / "router" / "__init__.py").write_text("raise SystemExit('of this folder')")
+    monkeypatch.chdir(tmp_path)
+    with ProcessGroup(tmp_path / "logs") as group:
+        child = group.start("child", [sys.executable, "-m", "router", "version"], {})
+        assert (child.wait(timeout=20), "of this folder" in group.log("child").read_text()) == (0, False)
