@@ -80,7 +80,7 @@ class ProcessGroup:
                     **environ,
                     "POINTSMAN_PARENT": str(os.getpid()),
                     "PYTHONSAFEPATH": "1",
-                },  # fmt: skip
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log if stdout is None else stdout,
                 stderr=log,

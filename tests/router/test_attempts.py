@@ -15,7 +15,8 @@ from router.metric import KINDS
 from router.reading import Stratum
 from tests.controller.runs import ROUTE
 from tests.router.evidence_of import HEALTHY, moments_of
-from tests.router.test_plan import EXPERIMENT, NOW, Desk
+from tests.router.test_plan import EXPERIMENT, Desk
+from tests.router.world import NOW
 
 LATER = NOW + 3_600_000
 BAD = {"n": (1500, 500), "corrected": (150, 70), "errors": (0, 0)}
@@ -51,7 +52,7 @@ def desk() -> Desk:
 
 def test_the_next_attempt_goes_on_from_the_closed_sums_and_its_harm_starts_anew(desk: Desk) -> None:
     first = desk.run["evidence"]["metrics"]["corrected"]
-    (change,) = desk.apply(attempt(2))
+    (change,) = desk.changes(attempt(2))
     assert "promotion goes on from the evidence of earlier attempts" in change.text()
     assert desk.run["prior"]["corrected"] == first["sums"]["closed"]
     assert desk.run["maxima"] == {}
@@ -115,7 +116,7 @@ def test_a_superseded_run_is_discarded_but_not_what_it_went_on_from(desk: Desk) 
     desk.apply(attempt(2))
     prior = desk.run["prior"]
     look(desk, GOOD)
-    (change,) = desk.apply(attempt(2).replace("25%]", "30%]"))
+    (change,) = desk.changes(attempt(2).replace("25%]", "30%]"))
     assert change.action == "restart"
     assert desk.run["prior"] == prior
 

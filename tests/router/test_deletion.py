@@ -9,7 +9,8 @@ from router.errors import SpecError
 from router.flag import Match, Requirement
 from router.restore import exported, restored
 from tests.router.flags_of import flag, running
-from tests.router.test_plan_population import EXPERIMENT, ROUTE, SHARED, World
+from tests.router.test_plan_population import EXPERIMENT, ROUTE, SHARED
+from tests.router.world import World
 
 LIVE = {"run": "better.1", "experiment": "better", "route": "web", "state": "running"}
 

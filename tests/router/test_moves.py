@@ -17,7 +17,8 @@ from router.lanes import Holdout, Lane
 from router.moves import moved
 from router.rules import Condition, Rule
 from tests.router.flags_of import UNITS, flag, part, running
-from tests.router.test_plan_population import EXPERIMENT, ROUTE, SHARED, World
+from tests.router.test_plan_population import EXPERIMENT, ROUTE, SHARED
+from tests.router.world import World
 
 
 def arms(one: Flag) -> dict[bytes, str]:

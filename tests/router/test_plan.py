@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from router.change import Change
 from router.decision import decide
-from router.document import load
 from router.errors import SpecError
 from router.evidence import weigh
-from router.files import parse_documents
-from router.flag import Flag
 from router.lifecycle import Action
-from router.plan import Planner
 from tests.controller.runs import ROUTE
 from tests.router.evidence_of import HEALTHY, moments_of
+from tests.router.world import NOW, World
 
-NOW = 1_000_000
 EXPERIMENT = """
 experiment: digits-v2
 route: digits
@@ -32,28 +27,11 @@ ramp: [1%, 5%, 25%]
 """
 
 
-class Desk:
-    """Files applied one after another to a store in memory."""
+class Desk(World):
+    """Files applied one after another to a store in memory, in which one experiment is looked at."""
 
-    def __init__(self) -> None:
-        self.flags: dict[str, Flag] = {}
-        self.runs: dict[str, dict[str, Any]] = {}
-        self.latest: dict[str, str] = {}
-        self.files: dict[str, str] = {}
-
-    def apply(self, *texts: str) -> list[Change]:
-        """Plan the files against what is stored, and store what the plan says."""
-        files = parse_documents(load("---".join(texts)), {"route": self.flags})
-        plan = Planner(self.flags, self.runs, self.latest, self.files, NOW).plan(files)
-        for change in plan.changes:
-            for run in (change.superseded, change.run):
-                if run is not None:
-                    self.runs[run["run"]] = json.loads(json.dumps(run))
-                    self.latest[run["experiment"]] = run["run"]
-            if change.flag is not None:
-                self.flags[change.flag.route] = change.flag
-            self.files[change.file_key] = change.file_text
-        return plan.changes
+    def changes(self, *texts: str) -> list[Change]:
+        return self.apply(*texts).changes
 
     @property
     def run(self) -> dict[str, Any]:
@@ -95,7 +73,7 @@ def test_a_live_run_stands_on_the_step_of_a_new_ramp_whose_coverage_is_live(
     if step >= 0:
         desk.at_step(step)
     before = desk.flags["digits"]
-    (change,) = desk.apply(ramp(new))
+    (change,) = desk.changes(ramp(new))
     assert (change.action, desk.run["step"]) == ("change", expected)
     assert change.flag == before.with_revision(before.revision + 1)
     if expected >= 0:
@@ -132,7 +110,7 @@ def test_a_route_without_an_arm_of_a_live_run_is_refused_whatever_else_it_change
 
 
 def test_a_change_is_told_down_to_the_fields_that_differ(desk: Desk) -> None:
-    (change,) = desk.apply(
+    (change,) = desk.changes(
         ROUTE.replace("default: v1", "match: {path: /digits}\nretries: 2\ndefault: v1").replace(
             "x-person", "x-user"
         )
@@ -158,7 +136,7 @@ def rolled_desk() -> Desk:
 def test_another_build_declared_in_the_file_is_a_new_stratum_of_the_same_run() -> None:
     desk = rolled_desk()
     before = dict(desk.run)
-    route, experiment = desk.apply(DECLARING.replace('"2"', '"3"'))
+    route, experiment = desk.changes(DECLARING.replace('"2"', '"3"'))
     assert [change.action for change in (route, experiment)] == ["change", "roll"]
     assert route.safe
     assert experiment.lines[0].startswith("digits-v2 (v2) rolled to '3' by file: declares 3")
@@ -181,7 +159,7 @@ def test_two_arms_rolled_at_once_are_one_write() -> None:
 def test_a_new_server_is_a_new_epoch_whatever_it_declares() -> None:
     desk = rolled_desk()
     actions = [
-        change.action for change in desk.apply(DECLARING.replace('"2"', '"3"').replace("9002", "9003"))
+        change.action for change in desk.changes(DECLARING.replace('"2"', '"3"').replace("9002", "9003"))
     ]
     assert actions == ["change", "restart"]
     assert desk.run["rolls"] == []
@@ -189,6 +167,6 @@ def test_a_new_server_is_a_new_epoch_whatever_it_declares() -> None:
 
 def test_a_rolled_run_goes_on_under_a_changed_ramp_of_the_same_apply() -> None:
     desk = rolled_desk()
-    actions = [change.action for change in desk.apply(DECLARING.replace('"2"', '"3"'), ramp("[5%, 25%]"))]
+    actions = [change.action for change in desk.changes(DECLARING.replace('"2"', '"3"'), ramp("[5%, 25%]"))]
     assert actions == ["change", "roll", "change"]
     assert (len(desk.run["rolls"]), desk.run["step"]) == (1, 0)

@@ -19,7 +19,7 @@ from router.restore import restored
 from router.rules import Condition, Rule
 from router.sticky import LEAVES, making
 from tests.router.flags_of import UNITS, flag, running
-from tests.router.test_plan_population import World, refused
+from tests.router.world import World, refused
 
 GERMANS = (Condition("country", "in", ("DE",)),)
 GERMAN, FRENCH = (StatedFacts({"country": (name,)}) for name in ("DE", "FR"))
