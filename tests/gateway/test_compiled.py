@@ -114,4 +114,4 @@ def test_the_compiled_gateway_routes_and_records(
             status, fields, _ = world.get("/v2/x", **{"X-Person": f"p{number}"})
             assert status == 200
             assert "Pointsman-Decision" in fields
-        eventually(lambda: world.counted("pointsman_rows_flushed") == 20)
+        eventually(lambda: world.counted("pointsman_rows_flushed_total") == 20)
