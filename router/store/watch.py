@@ -287,7 +287,7 @@ class FlagWatch:
             for route, one in found.items()
             if route not in late and (route in self._foreign or one.token != held.get(route))
         }
-        gone &= set(held)
+        gone = {route for route in gone if route in held}
         if taken or gone:
             self._listener.moved(taken, gone, self._listener.store_id)
             self._foreign -= {*taken, *gone}

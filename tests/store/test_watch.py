@@ -159,6 +159,46 @@ def test_only_flags_that_moved_are_fetched(shared_url: str, client: redis.Redis,
     assert sorted(held.fetched) == ["phone", "web", "web"]
 
 
+class Unwalked(dict[str, Token]):
+    """Tokens that are looked up one by one."""
+
+    def _walked(self, *_: object) -> Any:
+        raise AssertionError("a change of one flag walks through all of them")
+
+    __iter__ = keys = values = items = _walked
+
+
+class HeldApart(Held):
+    """What a gateway holds, once everything was read."""
+
+    def moved(self, flags: Mapping[str, Stored], gone: set[str], store_id: str) -> None:
+        if not isinstance(self.tokens, Unwalked):
+            super().moved(flags, gone, store_id)
+            return
+        self.fetched += flags
+        for route, one in flags.items():
+            self.tokens[route] = one.token
+        for route in gone:
+            del self.tokens[route]
+
+
+def test_one_change_looks_at_one_flag_however_many_are_held(
+    shared_url: str, client: redis.Redis, keys: Keys
+) -> None:
+    write(client, keys, *(flag(f"r{i}", 1) for i in range(20)))
+    held = HeldApart()
+
+    async def steps() -> None:
+        await until(lambda: len(held.tokens) == 20)
+        write(client, keys, flag("r1", 2))
+        await until(lambda: held.fetched[20:] == ["r1"])
+        held.tokens = Unwalked(held.tokens)
+        write(client, keys, flag("r1", 3))
+        await until(lambda: held.fetched[20:] == ["r1", "r1"])
+
+    follow(shared_url, keys, held, steps, whole_s=600.0)
+
+
 def test_many_flags_are_compared_in_slices_and_none_is_left_out(
     shared_url: str, client: redis.Redis, keys: Keys
 ) -> None:
