@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from msgspec import UNSET, UnsetType
 from pydantic import Field, model_validator
 
 from router.arm import ArmModel
@@ -22,6 +23,7 @@ from router.quantity import Unreadable
 from router.rules import UNIT
 from router.serving import Serving
 from router.serving_keys import LowerFieldName, Pointer, ShadowModel
+from router.source import OnMissing, Secure
 from router.strict import (
     Duration,
     Name,
@@ -48,6 +50,16 @@ PLACES: dict[str, str] = {
 }
 
 
+# Browsers keep a cookie of such a name only when it is Secure (RFC 6265bis section 4.1.3).
+SECURE_NAMES = ("__secure-", "__host-")
+
+
+class CookieModel(Strict):
+    """The cookie of a minted unit."""
+
+    secure: Secure = "auto"
+
+
 class UnitModel(Strict):
     """The unit of a route."""
 
@@ -56,7 +68,8 @@ class UnitModel(Strict):
         list[Annotated[tuple[str, str], reads(lambda value: place(value, PLACES))]],
         Field(alias="from"),
     ] = []
-    on_missing: Literal["control", "error", "mint-cookie"] = "control"
+    on_missing: OnMissing = "control"
+    cookie: CookieModel | None = None
     jwt: TokensModel | None = None
 
     @model_validator(mode="after")
@@ -69,7 +82,16 @@ class UnitModel(Strict):
     def _cookie_to_mint(self) -> UnitModel:
         if self.on_missing == "mint-cookie" and not any(kind == "cookie" for kind, _ in self.from_):
             raise wrong("a cookie among 'from', so that there is one to mint", "none")
+        if self.cookie is not None and self.on_missing != "mint-cookie":
+            raise wrong("on_missing: mint-cookie for what 'cookie' says", self.on_missing, at=("cookie",))
+        name = next((name for kind, name in self.from_ if kind == "cookie"), "")
+        if self.secure() == "never" and name.lower().startswith(SECURE_NAMES):
+            raise wrong("another name, or a cookie that is Secure", repr(name), at=("cookie", "secure"))
         return self
+
+    def secure(self) -> Secure | UnsetType:
+        """As gateways read it."""
+        return UNSET if self.cookie is None or self.cookie.secure == "auto" else self.cookie.secure
 
 
 class MatchModel(Strict):
@@ -214,6 +236,7 @@ def flag_of(route: Route) -> Flag:
             route.places(),
             route.unit.on_missing,
             route.unit.jwt.compiled() if route.unit.jwt else None,
+            route.unit.secure(),
         ),
         arms=tuple(model.compiled(arm, route.type) for arm, model in route.arms.items()),
         default=route.default,
