@@ -19,6 +19,7 @@ from router.document import Path
 from router.errors import nearest
 from router.flag import Algorithm, Flag, Match, UnitSource
 from router.protocols import ROWS as PROTOCOLS
+from router.protocols import model_path
 from router.quantity import Unreadable
 from router.rules import UNIT
 from router.serving import Serving
@@ -132,6 +133,7 @@ class Route(Strict):
     repeatable: Truth = False
     fallback: Truth = False
     restore_model: Truth = False
+    ask_versions: Truth = False
     deadline: LowerFieldName | None = None
     cost: LowerFieldName | None = None
     outcomes: Annotated[dict[Name, Pointer], Field(max_length=16)] = {}
@@ -207,6 +209,22 @@ class Route(Strict):
             raise wrong(f"restore_model with a protocol whose answers name the model: {named}", self.protocol)
         return self
 
+    @model_validator(mode="after")
+    def _versions_can_be_asked(self) -> Route:
+        if not self.ask_versions:
+            return self
+        if not PROTOCOLS[self.protocol].versions:
+            named = ", ".join(one.name for one in PROTOCOLS.values() if one.versions)
+            raise wrong(f"ask_versions with a protocol that has such a question: {named}", self.protocol)
+        for name, arm in self.arms.items():
+            asked = arm.base() or (self.match or MatchModel()).path
+            if not model_path(asked):
+                expected = (
+                    "a path with '/models/NAME' in 'match.path', or in the arm's 'upstream' or 'set.path'"
+                )
+                raise wrong(f"{expected}, since ask_versions", repr(asked), at=("arms", name))
+        return self
+
     def places(self) -> tuple[tuple[str, str], ...]:
         """Where the unit stands: as the file says, else where clients of the protocol name it."""
         return tuple(self.unit.from_) or PROTOCOLS[self.protocol].unit
@@ -219,6 +237,7 @@ class Route(Strict):
             self.cost or "",
             tuple(self.outcomes.items()),
             self.shadow.compiled() if self.shadow else None,
+            self.ask_versions or UNSET,
         )
         return None if said == Serving() else said
 

@@ -19,7 +19,7 @@ from router.gateway.identify import Identifier
 from router.gateway.minting import minted, over_tls
 from router.plan_lines import route_differences
 from router.route import flag_of
-from tests.gateway.flags import experiment, head
+from tests.gateway.flags import Bench, experiment, flag, head
 from tests.gateway.gated import OK, gated
 from tests.gateway.test_deciding import ask
 
@@ -117,6 +117,16 @@ def test_who_decides_for_a_proxy_says_the_same_as_who_serves(
             assert cookie.endswith(b"; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax" + wanted)
 
     uvloop.run(play())
+
+
+@pytest.mark.parametrize("path", ["/v2/x", "/decide/v2/x"])
+def test_a_question_by_tls_is_as_good_as_a_request_by_tls(path: str) -> None:
+    bench = Bench(flag(experiments=(experiment(),), places=PLACES, on_missing="mint-cookie"))
+    request = head(path)
+    request.encrypted = True
+    ticket = bench.gate.route(request, None)
+    lines = ticket.answer_headers if ticket.reply is None else ticket.reply[0]
+    assert b"; SameSite=Lax; Secure\r\n" in lines
 
 
 FILE = """
