@@ -131,6 +131,11 @@ class ArmModel(Strict):
         """Whether it says what only an arm with servers can mean."""
         return any((self.set, self.declares, self.price, self.endpoints, self.limits, self.warm))
 
+    def base(self) -> str:
+        """The path that stands in the place of what its route matched; empty where that stays."""
+        base = Address.parse(self.upstream).base if self.upstream else ""
+        return base + ((self.set.path if self.set else None) or "")
+
     def compiled(self, name: str, kind: str) -> Arm:
         """The arm as a flag holds it.
 

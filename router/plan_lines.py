@@ -56,7 +56,7 @@ def _differences(path: str, old: object, new: object) -> Iterator[tuple[str, str
 
 
 def _shown(value: object) -> str:
-    if value is None:
+    if value is None or value is msgspec.UNSET:
         return "none"
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 

@@ -10,6 +10,7 @@ Source:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,8 @@ class Protocol:
             the path behind the one of that name.
         named: pointers to that name in an answer.
         unit: places of a request where clients of this protocol name whom it is made for.
+        versions: pointer to the versions of a model in what its server answers at the model's own path; empty where the
+            protocol has no such question.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Protocol:
     model: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
     unit: tuple[tuple[str, str], ...] = ()
+    versions: str = ""
 
 
 def _plain(status: int, code: str, message: str) -> dict[str, Any]:
@@ -94,6 +98,7 @@ TABLE: tuple[Protocol, ...] = (
         _text,
         ("segment:models",),
         ("/model_name",),
+        versions="/versions",
     ),
     Protocol(
         "oip-v1",
@@ -144,3 +149,14 @@ TABLE: tuple[Protocol, ...] = (
     ),
 )
 ROWS = {row.name: row for row in TABLE}
+MODEL = re.compile(r"/(?:[^?]*?/)?models/[^/:?]+(?:/versions/[^/:?]+)?")
+
+
+def model_path(path: str) -> str:
+    """A model's own path, up to its name or, where one is named, its version; empty where the path names no model.
+
+    Args:
+        path: of requests for that model, or how all of them begin.
+    """
+    found = MODEL.match(path)
+    return "" if found is None else found[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from msgspec import UNSET, UnsetType
 from pydantic import Field, model_validator
 
 from router.arm import ArmModel
@@ -18,10 +19,12 @@ from router.document import Path
 from router.errors import nearest
 from router.flag import Algorithm, Flag, Match, UnitSource
 from router.protocols import ROWS as PROTOCOLS
+from router.protocols import model_path
 from router.quantity import Unreadable
 from router.rules import UNIT
 from router.serving import Serving
 from router.serving_keys import LowerFieldName, Pointer, ShadowModel
+from router.source import OnMissing, Secure
 from router.strict import (
     Duration,
     Name,
@@ -48,6 +51,16 @@ PLACES: dict[str, str] = {
 }
 
 
+# Browsers keep a cookie of such a name only when it is Secure (RFC 6265bis section 4.1.3).
+SECURE_NAMES = ("__secure-", "__host-")
+
+
+class CookieModel(Strict):
+    """The cookie of a minted unit."""
+
+    secure: Secure = "auto"
+
+
 class UnitModel(Strict):
     """The unit of a route."""
 
@@ -56,7 +69,8 @@ class UnitModel(Strict):
         list[Annotated[tuple[str, str], reads(lambda value: place(value, PLACES))]],
         Field(alias="from"),
     ] = []
-    on_missing: Literal["control", "error", "mint-cookie"] = "control"
+    on_missing: OnMissing = "control"
+    cookie: CookieModel | None = None
     jwt: TokensModel | None = None
 
     @model_validator(mode="after")
@@ -69,7 +83,16 @@ class UnitModel(Strict):
     def _cookie_to_mint(self) -> UnitModel:
         if self.on_missing == "mint-cookie" and not any(kind == "cookie" for kind, _ in self.from_):
             raise wrong("a cookie among 'from', so that there is one to mint", "none")
+        if self.cookie is not None and self.on_missing != "mint-cookie":
+            raise wrong("on_missing: mint-cookie for what 'cookie' says", self.on_missing, at=("cookie",))
+        name = next((name for kind, name in self.from_ if kind == "cookie"), "")
+        if self.secure() == "never" and name.lower().startswith(SECURE_NAMES):
+            raise wrong("another name, or a cookie that is Secure", repr(name), at=("cookie", "secure"))
         return self
+
+    def secure(self) -> Secure | UnsetType:
+        """As gateways read it."""
+        return UNSET if self.cookie is None or self.cookie.secure == "auto" else self.cookie.secure
 
 
 class MatchModel(Strict):
@@ -110,6 +133,7 @@ class Route(Strict):
     repeatable: Truth = False
     fallback: Truth = False
     restore_model: Truth = False
+    ask_versions: Truth = False
     deadline: LowerFieldName | None = None
     cost: LowerFieldName | None = None
     outcomes: Annotated[dict[Name, Pointer], Field(max_length=16)] = {}
@@ -185,6 +209,22 @@ class Route(Strict):
             raise wrong(f"restore_model with a protocol whose answers name the model: {named}", self.protocol)
         return self
 
+    @model_validator(mode="after")
+    def _versions_can_be_asked(self) -> Route:
+        if not self.ask_versions:
+            return self
+        if not PROTOCOLS[self.protocol].versions:
+            named = ", ".join(one.name for one in PROTOCOLS.values() if one.versions)
+            raise wrong(f"ask_versions with a protocol that has such a question: {named}", self.protocol)
+        for name, arm in self.arms.items():
+            asked = arm.base() or (self.match or MatchModel()).path
+            if not model_path(asked):
+                expected = (
+                    "a path with '/models/NAME' in 'match.path', or in the arm's 'upstream' or 'set.path'"
+                )
+                raise wrong(f"{expected}, since ask_versions", repr(asked), at=("arms", name))
+        return self
+
     def places(self) -> tuple[tuple[str, str], ...]:
         """Where the unit stands: as the file says, else where clients of the protocol name it."""
         return tuple(self.unit.from_) or PROTOCOLS[self.protocol].unit
@@ -197,6 +237,7 @@ class Route(Strict):
             self.cost or "",
             tuple(self.outcomes.items()),
             self.shadow.compiled() if self.shadow else None,
+            self.ask_versions or UNSET,
         )
         return None if said == Serving() else said
 
@@ -214,6 +255,7 @@ def flag_of(route: Route) -> Flag:
             route.places(),
             route.unit.on_missing,
             route.unit.jwt.compiled() if route.unit.jwt else None,
+            route.unit.secure(),
         ),
         arms=tuple(model.compiled(arm, route.type) for arm, model in route.arms.items()),
         default=route.default,

@@ -72,6 +72,7 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         cost: field of an answer that says what it cost; empty for none.
         outcomes: metric and JSON pointer of values in small answers.
         shadow: which requests are copied to another arm; None for none.
+        ask_versions: servers are asked for the versions of their models; absent from the stored form of all others.
     """
 
     restore_model: bool = False
@@ -79,3 +80,4 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cost: str = ""
     outcomes: tuple[tuple[str, str], ...] = ()
     shadow: Shadow | None = None
+    ask_versions: bool | msgspec.UnsetType = msgspec.UNSET

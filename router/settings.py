@@ -69,6 +69,11 @@ TABLE: tuple[Row, ...] = (
     ),
     Row("sticky_units", 100_000, "Units that a sticky run remembers; more are counted, and are not sticky."),
     Row("poll_ms", 500, "How often a gateway asks for moved revisions."),
+    Row(
+        "versions_ms",
+        10_000,
+        "Between two questions to a server for its model's version, where a route asks.",
+    ),
     Row("store_timeout_ms", 1000, "Longest wait for one answer of Redis."),
     Row("connect_timeout_ms", 1000, "Longest wait for a connection to an upstream."),
     Row("head_timeout_ms", 10_000, "Longest time a client may take for a request head."),
@@ -121,6 +126,7 @@ class Settings:
     buffer_rows: int
     sticky_units: int
     poll_ms: int
+    versions_ms: int
     store_timeout_ms: int
     connect_timeout_ms: int
     head_timeout_ms: int

@@ -10,6 +10,7 @@ import msgspec
 from router.errors import Problem
 
 OnMissing = Literal["control", "error", "mint-cookie"]
+Secure = Literal["auto", "forwarded", "always", "never"]
 UNIT_PLACES = ("header", "cookie", "query", "path", "json", "jwt", "request")
 ATTRIBUTE_PLACES = ("header", "header-list", "cookie", "query", "path", "host", "method", "json")
 
@@ -35,12 +36,17 @@ class TokenSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UnitSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the unit stands in a request; the first place that holds one wins."""
+    """Where the unit stands in a request; the first place that holds one wins.
+
+    Attributes:
+        secure: how it is known whether a cookie that is minted is ``Secure``; absent from the stored form for ``auto``.
+    """
 
     kind: str
     places: tuple[tuple[str, str], ...]
     on_missing: OnMissing = "control"
     jwt: TokenSource | None = None
+    secure: Secure | msgspec.UnsetType = msgspec.UNSET
 
 
 def misplaced(unit: UnitSource, attributes: Sequence[tuple[str, str, str]]) -> Iterator[Problem]:

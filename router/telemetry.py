@@ -181,6 +181,14 @@ TABLE: tuple[Row, ...] = (
         "1 while the arm's ready probe is answered.",
         ("route", "arm"),
     ),
+    Row(
+        "gateway",
+        "pointsman_version_questions",
+        "counter",
+        "Questions to an arm's servers for the version of their model, by what came: said, silent (a good answer without "
+        "one), failed.",
+        ("route", "arm", "result"),
+    ),
     Row("gateway", "pointsman_store_up", "gauge", "1 while Redis answers."),
     Row("gateway", "pointsman_store_wiped", "gauge", "1 while the store lacks flags that route here."),
     Row(

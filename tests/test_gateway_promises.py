@@ -187,6 +187,7 @@ PASSED_ON: dict[str, tuple[str, ...]] = {
     ),
     "no cookie but one that was asked for": (
         "test_routing.py test_an_absent_unit_may_be_minted_and_stays_the_same",
+        "test_minting.py test_a_cookie_is_secure_where_its_client_asked_over_tls",
         "test_process.py test_routes_alone_pass_through_and_an_experiment_added_under_load_fails_no_request",
     ),
     "the health of the model servers, apart from the gateway's": (

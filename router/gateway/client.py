@@ -125,6 +125,8 @@ class Client(RequestReader):
     def _serve(self, request: Request) -> None:
         """Begin an exchange; what of its body is already here goes with it."""
         self.counts.requests += 1
+        if self._encrypted:
+            request.encrypted = True
         local = self.gate.local(request) if request.path in OWN_PATHS else None
         if local is None and request.method == b"OPTIONS":
             local = _own_options(request)

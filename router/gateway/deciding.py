@@ -48,6 +48,7 @@ def question(head: Head) -> Head | Ticket:
         return ticket
     asked.host = head.field(b"x-original-host") or head.host
     asked.length, asked.chunked, asked.has_body = head.length, head.chunked, head.has_body
+    asked.encrypted = head.encrypted
     return asked
 
 

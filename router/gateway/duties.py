@@ -36,6 +36,7 @@ from router.gateway.routing import Gate
 from router.gateway.snapshot import CompiledRoute, Compiler, runs_on
 from router.gateway.sticky import Sticky
 from router.gateway.tracing import Tracing, provider_of
+from router.gateway.versions import Versions
 from router.lanes import RunningExperiment
 from router.settings import Settings
 from router.store.connect import connect_async, reachable
@@ -68,10 +69,8 @@ class Duties:
     ) -> None:
         self.writer = writer
         self.counts = Counts()
-        self._settings = settings
-        self._counters = counters
-        self._row = row
-        self._log = log
+        self._settings, self._log = settings, log
+        self._counters, self._row = counters, row
         self._data_dir = Path(settings.data_dir)
         self._client = connect_async(settings.redis_url, settings.store_timeout_ms)
         self._keys = Keys(settings.prefix)
@@ -84,6 +83,7 @@ class Duties:
         most = settings.sticky_units
         self._sticky = Sticky(StickyLog(self._client, self._keys, most), digest, most, row)
         self._probes = Probes(self._probed)
+        self._versions = Versions(self.recorder, row, clock, settings.versions_ms / 1000)
         self._compiler = Compiler(
             lambda url, limits=None: upstream_of(url, self.counts, limits),
             row,
@@ -137,6 +137,7 @@ class Duties:
         """These routes are in use from now on and those no longer."""
         self.recorder.running(runs_on(new), [run for run, _, _ in runs_on(old)])
         self._sticky.changed(_experiments(new), _experiments(old))
+        self._versions.changed(new, old)
         self._compiler.servers.heard(self._probes.ready)
         self._beat_now.set()
 
@@ -289,6 +290,7 @@ class Duties:
             _, waiting = await asyncio.wait(left, timeout=0.1)
             left = list(waiting)
         self._probes.stop()
+        self._versions.stop()
         if self._access_log is not None:
             await self._access_log.written(LAST_CALLS_S)
         if self._spans is not None:

@@ -45,6 +45,7 @@ class Head:
         length: the announced length; None when none is.
         has_body: whether octets follow the head.
         force: what its cookies asked an arm by; taken out of them, since it is meant for nobody else.
+        encrypted: it came over TLS, of which this gateway was the end.
     """
 
     method: bytes = b""
@@ -59,6 +60,7 @@ class Head:
     has_body: bool = False
     expects: bool = False
     force: bytes = b""
+    encrypted: bool = False
 
     def __init__(self, shape: Shape = NO_FIELDS, values: tuple[bytes, ...] = ()) -> None:
         self.shape: Shape = shape

@@ -43,7 +43,7 @@ NEEDS_BODY: Final = NeedsBody.NEEDS_BODY
 class Identifier:
     """A route's unit sources, compiled."""
 
-    __slots__ = ("_readers", "cookie", "kind", "on_missing")
+    __slots__ = ("_readers", "cookie", "kind", "on_missing", "secure")
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Identifier:
     ) -> None:
         self.kind = source.kind
         self.on_missing = source.on_missing
+        self.secure = "auto" if source.secure is msgspec.UNSET else source.secure
         self.cookie = next((name for kind, name in source.places if kind == "cookie"), "")
         verifier = None if source.jwt is None else Verifier(source.jwt, keysets=keysets, refused=refused)
         kinds = [kind for kind, _ in source.places]

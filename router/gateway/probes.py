@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import AsyncIterator, Callable
+from functools import cache, lru_cache
 
 from router.address import REMEMBERED, Address
 from router.flag import Arm
@@ -40,24 +40,47 @@ async def is_ready(url: str) -> bool:
 
 
 async def _ask(url: str) -> bool:
+    fields = f"Host: {Address.parse(url).authority}\r\n".encode()
+    async with asked(url, PATH.encode(), fields) as reader:
+        line = await reader.readline()
+    words = line.split(None, 2)
+    status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+    # Whoever does not know the path is ready by having taken the connection.
+    return status < 500 or status == DOES_NOT_KNOW
+
+
+@contextlib.asynccontextmanager
+async def asked(url: str, target: bytes, fields: bytes) -> AsyncIterator[asyncio.StreamReader]:
+    """A server's answer to a GET on a connection of its own.
+
+    Args:
+        url: of the server.
+        target: of the request.
+        fields: of it, Host among them, each with its line end.
+
+    Raises:
+        OSError: nobody answers there.
+    """
     address = Address.parse(url)
     if address.scheme == "unix":
         reader, writer = await asyncio.open_unix_connection(address.host)
     else:
-        tls = ssl.create_default_context() if address.scheme == "https" else None
-        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
+        context = tls() if address.scheme == "https" else None
+        reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context)
     try:
-        request = f"GET {PATH} HTTP/1.1\r\nHost: {address.authority}\r\nConnection: close\r\n\r\n"
-        writer.write(request.encode())
-        line = await reader.readline()
-        fields = line.split(None, 2)
-        status = int(fields[1]) if len(fields) > 1 and fields[1].isdigit() else 0
-        # Whoever does not know the path is ready by having taken the connection.
-        return status < 500 or status == DOES_NOT_KNOW
+        writer.write(b"GET %b HTTP/1.1\r\n%bConnection: close\r\n\r\n" % (target, fields))
+        yield reader
     finally:
         writer.close()
         with contextlib.suppress(OSError, TimeoutError):
-            await writer.wait_closed()
+            async with asyncio.timeout(WITHIN_S):
+                await writer.wait_closed()
+
+
+@cache
+def tls() -> ssl.SSLContext:
+    """Made once: reading all authorities takes longer than a loop may stand still."""
+    return ssl.create_default_context()
 
 
 def servers_of(arm: Arm) -> tuple[str, ...]:

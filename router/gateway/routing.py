@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from secrets import token_hex
 from typing import Final
 
 from router.assignment import Assignment
@@ -25,6 +24,7 @@ from router.gateway.counters import Row
 from router.gateway.facts import facts, measured, observed, timed
 from router.gateway.head import Head
 from router.gateway.identify import NEEDS_BODY
+from router.gateway.minting import minted
 from router.gateway.pages import PATHS
 from router.gateway.recorder import Recorder
 from router.gateway.reports import Reports
@@ -35,7 +35,6 @@ from router.gateway.ticket import Refusal, Ticket
 KNOWN_MOST: Final = 16_384  # units whose assignment is remembered
 KNOWN_OCTETS: Final = 128  # of such a unit; together that is 8 MB at the most
 Dealt = tuple[int, Assignment, int]  # the route's number for it, then what was dealt, then the unit's digest
-COOKIE_AGE_S = 31_536_000
 NO_ROUTE: Refusal = (404, "no_route", "no route takes this host and path - see 'match' in the route files")
 NO_FLAGS: Refusal = (
     503,
@@ -145,7 +144,7 @@ class Gate:
                 return
             unit = found
             if unit is None and route.first is not None and route.identify.on_missing != "control":
-                unit = self._absent(ticket, route)
+                unit = self._absent(ticket, route, head)
                 if ticket.refusal is not None:
                     return
         if compiled.needs_facts or force is not None:
@@ -173,16 +172,14 @@ class Gate:
                 self._known[unit] = dealt
         return dealt
 
-    def _absent(self, ticket: Ticket, route: CompiledRoute) -> bytes | None:
+    def _absent(self, ticket: Ticket, route: CompiledRoute, head: Head) -> bytes | None:
         """A request without a unit on a route that does not serve it by control."""
         if route.identify.on_missing == "error":
             self._no_unit.n += 1
             ticket.refusal = NO_UNIT
             return None
-        minted = token_hex(16)
-        cookie = f"Set-Cookie: {route.identify.cookie}={minted}; Path=/; Max-Age={COOKIE_AGE_S}; HttpOnly; SameSite=Lax\r\n"
-        ticket.answer_headers = cookie.encode()
-        return minted.encode()
+        unit, ticket.answer_headers = minted(route.identify, head)
+        return unit
 
     def _assigned(
         self,

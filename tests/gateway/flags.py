@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from router.bucketing import PPM
 from router.decision_id import Signer, unit_digester
 from router.errors import StoreUnavailable
@@ -41,7 +43,7 @@ def flag(route: str = "web", path: str = "/v2", **fields: Any) -> Flag:
     on_missing: OnMissing = fields.pop("on_missing", "control")
     match = Match(path, fields.pop("host", None), fields.pop("headers", ()))
     arms = fields.pop("arms", (Arm("v1", "http://127.0.0.1:9001"), Arm("v2", "http://127.0.0.1:9002")))
-    unit = UnitSource("person", places, on_missing)
+    unit = UnitSource("person", places, on_missing, secure=fields.pop("secure", msgspec.UNSET))
     return Flag(route, unit, arms, match=match, **{"default": "v1", "revision": 1, "epoch": 1, **fields})
 
 

@@ -85,12 +85,13 @@ class Loop:
 
 
 class ModelServer:
-    """Answers every request with its own name and the path it was asked for, and says its version where it has one."""
+    """Answers every request with its own name and the path it was asked for, and says its versions where it has any."""
 
     def __init__(self, loop: Loop, name: str, delay_s: float = 0.0) -> None:
         self.name = name
         self.delay_s = delay_s
         self.version = ""
+        self.versions: list[str] | None = []  # what the model's own path says; None breaks it
         self.asked: dict[bytes, bytes] = {}  # the fields of the latest request but probes
         self._server = loop.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
         loop.servers.append(self._server)
@@ -100,13 +101,16 @@ class ModelServer:
         try:
             while request := await read_message(reader):
                 line, headers, _ = request
-                ready = b"/v2/health/ready" in line
-                self.asked = self.asked if ready else headers
-                if not ready and self.delay_s:
+                probe = b"/v2/health/ready" in line or line.startswith(b"GET /v2/models/m ")
+                self.asked = self.asked if probe else headers
+                if not probe and self.delay_s:
                     await asyncio.sleep(self.delay_s)
-                body = json.dumps({"arm": self.name, "line": line.decode()}).encode()
+                told = {"arm": self.name, "line": line.decode()}
+                body = json.dumps(told if not probe else {"name": "m", "versions": self.versions}).encode()
                 said = f"X-Model-Version: {self.version}\r\n".encode() if self.version else b""
-                writer.write(b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (said, len(body), body))
+                status = b"200 OK" if self.versions is not None or not probe else b"400 No"
+                shape = b"HTTP/1.1 %b\r\n%bContent-Length: %d\r\n\r\n%b"
+                writer.write(shape % (status, said, len(body), body))
                 if b"close" in headers.get(b"connection", b""):
                     break
         except (OSError, asyncio.IncompleteReadError):

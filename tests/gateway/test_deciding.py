@@ -118,7 +118,9 @@ def test_a_route_of_ones_own_below_the_path_is_served_as_ever() -> None:
 @pytest.mark.skipif(shutil.which("nginx", path="/usr/sbin:/usr/bin") is None, reason="nginx is not installed")
 def test_the_real_nginx_routes_by_the_snippet_and_serves_control_without_us(tmp_path: Path) -> None:
     with World(tmp_path) as world:
-        world.put(world.flag(experiments=(experiment(),)))
+        places = (("header", "x-person"), ("cookie", "pm_unit"))
+        minting = {"places": places, "on_missing": "mint-cookie", "secure": "forwarded"}
+        world.put(world.flag(experiments=(experiment(),), **minting))
         world.start()
         port = free_port()
         text = SNIPPET.read_text()
@@ -140,11 +142,26 @@ def test_the_real_nginx_routes_by_the_snippet_and_serves_control_without_us(tmp_
         nginx = subprocess.Popen(["/usr/sbin/nginx", "-c", str(config)], stderr=subprocess.DEVNULL)
         try:
             routes_as_the_gateway(world, port)
+            keeps_whom_it_does_not_know(port)
             world.group.stop()
             assert {arm_of(port, f"u{n}")[0] for n in range(20)} == {"v1"}
         finally:
             nginx.terminate()
             nginx.wait()
+
+
+def keeps_whom_it_does_not_know(port: int) -> None:
+    """A client without a unit gets a cookie through the proxy, as the proxy says that it asked, and is known by it."""
+    url = f"http://127.0.0.1:{port}/v2/x"
+    request = urllib.request.Request(url, headers={"X-Forwarded-Proto": "https"})  # the proxy knows better
+    with urllib.request.urlopen(request, timeout=5) as got:
+        (cookie,) = got.headers.get_all("Set-Cookie")
+    assert cookie.startswith("pm_unit=")
+    assert "Secure" not in cookie
+    request = urllib.request.Request(url, headers={"Cookie": cookie.split(";")[0]})
+    with urllib.request.urlopen(request, timeout=5) as got:
+        assert got.headers.get_all("Set-Cookie") is None
+        assert got.headers["Pointsman-Decision"]
 
 
 def arm_of(port: int, unit: str, **fields: str) -> tuple[str, str | None]:

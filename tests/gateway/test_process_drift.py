@@ -13,7 +13,7 @@ from router.files import parse_documents
 from router.plan import Planner
 from router.roll import roll
 from router.store.flags import Change
-from tests.gateway.running import World, eventually
+from tests.gateway.running import ModelServer, World, eventually
 
 RUN = "web-v2.1"
 ROUTE = """
@@ -21,6 +21,15 @@ route: web
 match: {path: /v2}
 unit: {kind: person, from: [header:x-person]}
 arms: {v1: {upstream: "V1"}, v2: {upstream: "V2", declares: "2"}}
+default: v1
+"""
+ASKING = """
+route: web
+match: {path: /v2}
+protocol: oip-v2
+ask_versions: yes
+unit: {kind: person, from: [header:x-person]}
+arms: {v1: {upstream: "V1/v2/models/m"}, v2: {upstream: "V2/v2/models/m", endpoints: ["V2", "V3"], declares: "2"}}
 default: v1
 """
 EXPERIMENT = """
@@ -39,10 +48,11 @@ deadline: 2 h
 class Watched:
     """A gateway on a route whose experiment a controller leads, look by look."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, route: str = ROUTE) -> None:
         self.world = world
         self.controller = Controller(world.client, world.settings)
-        route = ROUTE.replace("V1", world.models[0].url).replace("V2", world.models[1].url)
+        for number, model in enumerate(world.models, 1):
+            route = route.replace(f"V{number}", model.url)
         live = world.store.live()
         files = parse_documents(load(route + "---" + EXPERIMENT))
         for one in Planner(live.flags, live.runs, live.latest, live.files, now_ms()).plan(files).changes:
@@ -94,3 +104,42 @@ def test_an_answer_of_another_build_makes_the_run_invalid_until_a_roll_declares_
         watched.eventually_says([])
         load.stop()
         assert watched.problems() == []
+
+
+def test_servers_that_say_nothing_in_their_answers_are_asked_which_build_they_are(tmp_path: Path) -> None:
+    with World(tmp_path, look_ms=100, versions_ms=50) as world:
+        one, two = world.models
+        three = ModelServer(world.loop, "v2")
+        world.models.append(three)
+        one.versions, two.versions, three.versions = None, ["2"], ["2"]  # control does not know its versions
+        watched = Watched(world, ASKING)
+        world.start()
+        eventually(lambda: watched.controller.tick() and watched.run["step"] == 0)
+        load = world.load(clients=2, pause_s=0.005)
+        watched.eventually_says([])
+        two.versions = three.versions = None
+        eventually(lambda: asked(world, "failed") > 8)
+        assert watched.problems() == []
+        two.versions, three.versions = ["2"], ["3"]  # half of the pool was pushed
+        drifted = ["v2 is declared '2' and answers as '3'"]
+        watched.eventually_says(drifted)
+        two.versions = ["3"]
+        all_said(world)  # from here on nobody says "2" any more
+        rolled, _ = roll(watched.run, "v2", now_ms(), "ana", "retrained", "3")
+        world.store.commit(Change({"actor": "ana"}, run=rolled))
+        all_said(world)
+        watched.eventually_says([])
+        assert watched.problems() == []
+        load.stop()
+
+
+def asked(world: World, result: str) -> float:
+    """How often the treatment's servers were asked for their versions, and this came of it."""
+    name = f'pointsman_version_questions_total{{arm="v2",result="{result}",route="web"}}'
+    return world.metrics().get(name, 0.0)
+
+
+def all_said(world: World) -> None:
+    """Wait until each worker has asked each of the treatment's servers anew."""
+    so_far = asked(world, "said")
+    eventually(lambda: asked(world, "said") > so_far + 8)

@@ -11,6 +11,7 @@ import pytest
 import uvloop
 
 from tests.gateway.certificates import certificate, server_context
+from tests.gateway.flags import experiment
 from tests.gateway.running import World, eventually
 from tests.gateway.scripted import OK, answering, serving
 
@@ -42,14 +43,18 @@ def test_a_certificate_for_another_name_is_refused(tmp_path: Path, monkeypatch: 
 def test_the_gateway_speaks_tls_to_clients(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
     with World(tmp_path, gateway_certfile=str(cert), gateway_keyfile=str(key)) as world:
-        world.put(world.flag())
+        places, lanes = (("cookie", "pm_unit"),), experiment(treatment=1)
+        world.put(world.flag(places=places, on_missing="mint-cookie", experiments=(lanes,)))
         world.group.start("gateway", world.command, world.settings.as_environ())
         trusting = ssl.create_default_context(cafile=str(cert))
 
-        def arm() -> str:
+        def arm() -> tuple[str, list[str]]:
             url = f"https://localhost:{world.port}/v2/x"
             with urllib.request.urlopen(url, context=trusting, timeout=5) as answer:
-                return str(json.loads(answer.read())["arm"])
+                cookies = answer.headers.get_all("Set-Cookie")
+                return str(json.loads(answer.read())["arm"]), cookies
 
-        assert eventually(arm) == "v1"
+        found, (cookie,) = eventually(arm)
+        assert found == "v1"
+        assert cookie.split("; ")[1:] == ["Path=/", "Max-Age=31536000", "HttpOnly", "SameSite=Lax", "Secure"]
         assert world.settings.gateway_address().startswith("https://")
