@@ -90,7 +90,8 @@ class HeldFlags:
                 held.pop(name, None)
         self._gone |= gone
         self._swap(compiled, gone, store_id)
-        self._settling.came(len(compiled))
+        if self._settling.came(len(compiled)):
+            asyncio.get_running_loop().call_soon(self._settling.settle)
         self._save()
 
     def corrupt(self, route: str, problem: str) -> None:

@@ -66,6 +66,8 @@ class Servers:
 
     def swapped(self, come: list[Arm], left: list[Arm]) -> None:
         """These arms are in use from now on and those no longer; pools that nobody uses are closed."""
+        if come == left:  # most changes leave all arms where they are
+            return
         for place in _counted(self._users, map(_place, come), map(_place, left))[1]:
             self._pools.discard(place)
             for upstream in self._upstreams.pop(place, {}).values():

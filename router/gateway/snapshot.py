@@ -150,7 +150,10 @@ class Compiler:
     def standing(self, flag: Flag, arm: Arm) -> Standing:
         """What is known of an arm from its requests so far; a changed flag does not forget it."""
         name = (flag.route, arm.name, arm.identity or arm.upstream)
-        return self._standings.setdefault(name, Standing(arm.warm))
+        standing = self._standings.get(name)
+        if standing is None:
+            standing = self._standings[name] = Standing(arm.warm)
+        return standing
 
     def identifier(self, flag: Flag) -> Identifier:
         """Who the requests of a route are made for; shared by all that name the same unit, but where tokens are read."""
@@ -192,21 +195,23 @@ class Snapshot:
 
     __slots__ = ("_any", "_experiments", "_hosts", "routes", "store_id")
 
-    def __init__(self, routes: Mapping[str, CompiledRoute], store_id: str) -> None:
-        self.routes: Parts[str, CompiledRoute] = Parts.empty()
-        self._any = Table()
-        self._hosts: dict[bytes, Table] = {}
-        self._experiments: Parts[str, CompiledRoute] = Parts.empty()
-        self._take(routes, ())
+    def __init__(
+        self,
+        routes: Mapping[str, CompiledRoute],
+        store_id: str,
+        before: Snapshot | None = None,
+        gone: Iterable[str] = (),
+    ) -> None:
         self.store_id = store_id
+        self.routes: Parts[str, CompiledRoute] = before.routes if before else Parts.empty()
+        self._any: Table = before._any if before else Table()
+        self._hosts: dict[bytes, Table] = before._hosts if before else {}
+        self._experiments: Parts[str, CompiledRoute] = before._experiments if before else Parts.empty()
+        self._take(routes, gone)
 
     def changed(self, compiled: Mapping[str, CompiledRoute], gone: Iterable[str], store_id: str) -> Snapshot:
         """A new snapshot with these routes changed and those gone; it costs what the changed ones cost."""
-        new = Snapshot({}, store_id)
-        new.routes, new._any = self.routes, self._any
-        new._hosts, new._experiments = self._hosts, self._experiments
-        new._take(compiled, gone)
-        return new
+        return Snapshot(compiled, store_id, self, gone)
 
     def _take(self, compiled: Mapping[str, CompiledRoute], gone: Iterable[str]) -> None:
         """Before anybody has it: these in, those out."""

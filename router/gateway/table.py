@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from router.gateway.head import Head
-from router.gateway.parts import LAST, Parts
+from router.gateway.parts import BITS, LAST, Parts
 
 if TYPE_CHECKING:
     from router.gateway.snapshot import CompiledRoute
@@ -48,7 +48,7 @@ class Table:
         return route
 
     def _find(self, head: Head) -> CompiledRoute | None:
-        path, parts = head.path, self._cells.parts
+        path, groups = head.path, self._cells.groups
         end = len(path)
         if path.count(b"/") > self._deepest:
             end = -1
@@ -56,7 +56,8 @@ class Table:
                 end = path.index(b"/", end + 1)
         while end >= 0:
             prefix = path[:end]
-            for route in parts[hash(prefix) & LAST].get(prefix, ()):
+            number = hash(prefix)
+            for route in groups[number & LAST][number >> BITS & LAST].get(prefix, ()):
                 if not route.headers or route.asks_for(head):
                     return route
             end = path.rfind(b"/", 0, end)

@@ -31,7 +31,7 @@ from router.store.line import Command, Line, numbered
 
 RETRY_S = (0.05, 2.0)
 PAGE = 32  # names that are compared at once
-SLICE = 4  # flags that are read and compiled between two turns of the loop
+SLICE = 4  # flags that are read at once; each is compiled in a turn of the loop of its own
 WHOLE_S = 30.0  # so often all revisions are compared, whatever the changes say
 
 
@@ -288,9 +288,15 @@ class FlagWatch:
             if route not in late and (route in self._foreign or one.token != held.get(route))
         }
         gone = {route for route in gone if route in held}
-        if taken or gone:
-            self._listener.moved(taken, gone, self._listener.store_id)
-            self._foreign -= {*taken, *gone}
+        if gone:
+            self._listener.moved({}, gone, self._listener.store_id)
+        for (
+            route,
+            one,
+        ) in taken.items():  # each in a turn of the loop of its own: requests are served in between
+            self._listener.moved({route: one}, set(), self._listener.store_id)
+            await asyncio.sleep(0)
+        self._foreign -= {*taken, *gone}
 
     async def _deleted(self, routes: list[str]) -> set[str]:
         """Those that were taken away on purpose: their deletion is a revision, and later than what is held."""

@@ -52,13 +52,15 @@ def test_what_a_changed_flag_was_compiled_to_goes_with_its_last_reference(
 
 def test_flags_that_came_in_are_looked_through_no_more_and_garbage_is_not_kept_with_them(still: None) -> None:
     settling, before = Settling(), gc.get_freeze_count()
-    settling.came(SETTLE_EVERY - 1)
+    assert not settling.came(SETTLE_EVERY - 1)
     assert gc.get_freeze_count() == before
     ring = _Ring()
     seen = weakref.ref(ring)
     del ring
     stays = _Ring()
-    settling.came(1)
+    assert settling.came(1)
+    settling.settle()
+    assert not settling.came(1)
     assert seen() is None
     assert gc.get_freeze_count() > before
     assert not any(one is stays for one in gc.get_objects())

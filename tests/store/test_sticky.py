@@ -88,7 +88,7 @@ def test_a_key_of_somebody_else_and_a_dead_or_full_redis_are_said(
     client.set(keys.sticky(*MEMORY), "not ours")
     with pytest.raises(StoreUnavailable, match="holds a string"):
         on(shared_url, keys, lambda log: log.exchange(MEMORY, [1], 0))
-    full = servers("--maxmemory", "1mb", "--maxmemory-policy", "noeviction")
+    full = servers("--maxmemory", "100kb", "--maxmemory-policy", "noeviction")
     with pytest.raises(StoreUnavailable, match="maxmemory"):
         on(full.url, keys, lambda log: log.exchange(MEMORY, [1], 0))
     full.kill()

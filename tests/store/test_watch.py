@@ -215,6 +215,30 @@ def test_many_flags_are_compared_in_slices_and_none_is_left_out(
     assert len(held.fetched) == 375
 
 
+def test_each_flag_is_taken_in_a_turn_of_the_loop_of_its_own(
+    shared_url: str, client: redis.Redis, keys: Keys
+) -> None:
+    """Requests are served between two flags, however many come at once."""
+    turns: list[int] = [0]
+
+    class InTurns(Held):
+        def moved(self, flags: Mapping[str, Stored], gone: set[str], store_id: str) -> None:
+            turns.extend([turns[0]] * len(flags))
+            super().moved(flags, gone, store_id)
+
+    held = InTurns()
+    write(client, keys, *(flag(f"r{number}", 1) for number in range(12)))
+
+    async def steps() -> None:
+        while len(held.flags) < 12:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    follow(shared_url, keys, held, steps)
+    assert len(turns) == 1 + 12
+    assert len(set(turns[1:])) == 12
+
+
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b'{"route": "web"}'])
 def test_a_flag_that_cannot_be_read_leaves_its_predecessor_and_the_others(
     text: bytes, shared_url: str, client: redis.Redis, keys: Keys
