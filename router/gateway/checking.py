@@ -11,9 +11,8 @@ from pathlib import Path
 
 from router.errors import Problem, SpecError, StoreUnavailable
 from router.gateway import disk
-from router.gateway.counters import Counters
+from router.gateway.counters import Counters, Counts
 from router.gateway.pool import upstream_of
-from router.gateway.ports import Counts
 from router.gateway.snapshot import Compiler
 from router.gateway.tracing import provider_of
 from router.settings import Settings

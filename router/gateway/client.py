@@ -41,6 +41,7 @@ class Client(RequestReader):
         self.gate = plane.gate
         self.loop = plane.loop
         self.counts = plane.counts
+        self.turn = plane.turn
         self.peer = b"unknown"
         self.closing = False
         self.paused = False  # nothing is read from the client now, because what is behind it is slower
@@ -133,7 +134,7 @@ class Client(RequestReader):
         if local is not None:
             self._answer_locally(request, *local)
             return
-        if self.plane.open_requests >= self.limits.requests:
+        if self.turn.open_requests >= self.limits.requests:
             close = not request.keep_alive or not request.complete
             self._shed("requests", close=close, head_only=request.method == b"HEAD")
             if close:
@@ -260,13 +261,14 @@ class Client(RequestReader):
     def write(self, data: bytes) -> None:
         """Octets for the client."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+            self.turn.write(self._transport, data)
 
     def cut(self) -> None:
         """Close once what was written has left; first hear out a client that may be sending still."""
         sending = self.in_head or self.reading is not None or self.deaf
         self.deaf = True
         self._queue.clear()
+        self.turn.settle()
         if self._lingering or self._transport is None or self._transport.is_closing():
             return
         self._since = perf_counter_ns()
@@ -281,6 +283,7 @@ class Client(RequestReader):
         """Close with a reset: what was written is not the whole answer, and must not look like it."""
         self.deaf = True
         self._queue.clear()
+        self.turn.settle()
         if self._transport is None:
             return
         raw = self._transport.get_extra_info("socket")
@@ -292,6 +295,7 @@ class Client(RequestReader):
     def cut_short(self, *, framed: bool) -> None:
         """An answer ends before its end; one that only the close ends needs a reset to show it."""
         self.deaf = True
+        self.turn.settle()
         if not framed:
             self.abort()
         elif self._transport is not None:

@@ -24,11 +24,10 @@ from router.flag import Arm
 from router.forcing import Forcing
 from router.gateway import losses
 from router.gateway.access_log import AccessLog
-from router.gateway.counters import Counters, Row, tally_key
+from router.gateway.counters import Counters, Counts, Row, tally_key
 from router.gateway.held import HeldFlags
 from router.gateway.pages import Pages
 from router.gateway.pool import upstream_of
-from router.gateway.ports import Counts
 from router.gateway.ports import Gate as GateLike
 from router.gateway.probes import Probes
 from router.gateway.recorder import Recorder, clock

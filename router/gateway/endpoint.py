@@ -8,7 +8,7 @@ from typing import Protocol
 from router.address import Address
 from router.gateway.breaker import Breaker
 from router.gateway.connection import Connection
-from router.gateway.ports import Counts
+from router.gateway.counters import Counts
 from router.gateway.upstream import Upstream
 
 

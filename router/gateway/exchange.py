@@ -34,7 +34,7 @@ class Exchange(Sending):
             self.client.write(b"".join(out))
         if send and self._connection is not None:
             self._send = []
-            self._connection.transport.write(b"".join(send))
+            self.client.turn.write(self._connection.transport, b"".join(send))
 
     def informational(self, status: int, shape: Shape, values: tuple[bytes, ...]) -> None:
         """A 1xx answer before the answer: passed on, unless it is a 100 that the client does not wait for."""
@@ -253,7 +253,7 @@ class Exchange(Sending):
         """Over; at the beginning of this turn, or now."""
         client = self.client
         self.ended = True
-        client.plane.open_requests -= 1
+        client.turn.open_requests -= 1
         self._connection = None
         self._held.clear()
         if outcome:

@@ -9,7 +9,9 @@ from typing import Any
 
 from router.gateway.answers import date_line
 from router.gateway.client import Client
-from router.gateway.ports import Counts, Gate, Limits
+from router.gateway.counters import Counts
+from router.gateway.ports import Gate, Limits
+from router.gateway.turn import Turn
 
 
 class Plane:
@@ -28,7 +30,7 @@ class Plane:
         self.clients: set[Client] = set()
         self.draining = False
         self.leaving = False
-        self.open_requests = 0
+        self.turn = Turn(loop)
         self.date = date_line(time.time())
 
     def protocol(self) -> Any:

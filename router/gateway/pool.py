@@ -22,8 +22,8 @@ from time import monotonic, perf_counter_ns
 
 from router.address import Address
 from router.gateway.connection import Connection
+from router.gateway.counters import Counts
 from router.gateway.endpoint import Endpoint
-from router.gateway.ports import Counts
 from router.gateway.resolving import RESOLVE_S, Resolve, is_literal, is_six, resolve
 from router.gateway.upstream import NoRoomError, Upstream
 from router.serving import PoolLimits

@@ -65,18 +65,3 @@ class Gate(Protocol):
 
     def reported(self, ticket: Ticket, value: bytes) -> None:
         """The value of an answer's Pointsman-Outcome field."""
-
-
-class Counts:
-    """What the HTTP side counts; plain numbers, published by whoever owns the process."""
-
-    __slots__ = ("dials", "refused", "requests", "retries", "reused", "shed", "surplus_octets")
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.dials = 0
-        self.reused = 0
-        self.retries = 0
-        self.refused = 0
-        self.shed = 0
-        self.surplus_octets = 0

@@ -233,7 +233,11 @@ class Recorder:
         """
         refused: StoreUnavailable | None = None
         for buffer in list(self._buffers.values()):
-            while entry := self._next(buffer, now):
+            # What comes while these travel leaves with the next flush, or a busy worker would write a few rows an entry.
+            for _ in range((buffer.travelling is not None) + max(1, len(buffer.blocks))):
+                entry = self._next(buffer, now)
+                if entry is None:
+                    break
                 try:
                     await self._log.append(buffer.run, entry)
                 except StoreUnavailable as problem:

@@ -59,7 +59,7 @@ class Sending(Receiver):
 
     def __init__(self, client: Client, head: Head) -> None:
         super().__init__(head, client.now_ns)
-        client.plane.open_requests += 1
+        client.turn.open_requests += 1
         self.client: Client = client
         self._begun_ns = self._moved_ns = client.now_ns
         self._held: list[bytes] = []

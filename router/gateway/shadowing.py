@@ -151,6 +151,7 @@ class Copy(Receiver):
         self.ticket = exchange.ticket
         self.gate = exchange.client.gate
         self.loop = exchange.client.loop
+        self._turn = exchange.client.turn
         self.document: object = None
         self._shadowing = shadowing
         self._body = body
@@ -191,7 +192,8 @@ class Copy(Receiver):
     def _connected(self, connection: Connection) -> None:
         self._connection = connection
         connection.begin(self)
-        connection.transport.write(self._shadowing.octets(self.head, self._body, self._peer))
+        octets = self._shadowing.octets(self.head, self._body, self._peer)
+        self._turn.write(connection.transport, octets)
         self._body = b""
         self.request_sent = True
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from router.address import Address
 from router.gateway.connection import Connection
-from router.gateway.ports import Counts
+from router.gateway.counters import Counts
 
 IDLE_NS: Final = 30_000_000_000
 IDLE_MOST: Final = 256

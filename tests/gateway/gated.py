@@ -9,9 +9,10 @@ from typing import Any
 
 from router.event_rows import FACTS_SHIFT
 from router.flag import Arm, ArmSet, Flag
+from router.gateway.counters import Counts
 from router.gateway.plane import Plane
 from router.gateway.pool import upstream_of
-from router.gateway.ports import Counts, Limits
+from router.gateway.ports import Limits
 from router.gateway.snapshot import CompiledRoute
 from router.serving import PoolLimits, Price
 from tests.gateway.flags import Bench, experiment, flag

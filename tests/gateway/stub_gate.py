@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from router.gateway.counters import Counts
 from router.gateway.head import Head
-from router.gateway.ports import Counts
 from router.gateway.ticket import Ticket
 from router.gateway.upstream import Upstream
 

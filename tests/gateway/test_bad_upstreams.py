@@ -241,6 +241,6 @@ def test_a_thousand_streams_whose_clients_die_leave_nothing_open() -> None:
                 client.writer.transport.abort()
             await until(lambda: world.open_upstream == 0 and not world.plane.clients)
             assert [outcome for _, outcome in await world.ended(1000)] == ["client_abort"] * 1000
-            assert world.plane.open_requests == 0
+            assert world.plane.turn.open_requests == 0
 
     uvloop.run(play())

@@ -67,9 +67,9 @@ def test_a_client_that_leaves_while_its_server_is_dialled_leaves_nothing(name: s
     async def leave(world: World) -> None:
         client = await world.client()
         client.send(POST)
-        await until(lambda: world.plane.open_requests)
+        await until(lambda: world.plane.turn.open_requests)
         reset_connection(client.writer)
-        await until(lambda: not world.plane.open_requests and not world.plane.clients)
+        await until(lambda: not world.plane.turn.open_requests and not world.plane.clients)
 
     async def play() -> None:
         with server() as port:

@@ -63,7 +63,7 @@ def test_a_client_that_leaves_cancels_its_upstream_and_is_no_error_of_the_arm(
             assert world.counted("pointsman_upstream_failures") == 0
             assert world.requests == []  # control was not asked instead
             assert (await world.ask(post())).status == 200
-            await until(lambda: not world.plane.open_requests)
+            await until(lambda: not world.plane.turn.open_requests)
             facts, _ = await world.written()
             assert facts[0] & (ERROR | FALLBACK | OUTCOME) == 0
             assert facts[1] == EXPOSURE | OUTCOME
@@ -91,7 +91,7 @@ def test_of_many_who_leave_at_any_moment_none_keeps_a_place_in_the_arm() -> None
         pools = {"v2": PoolLimits(requests=4, queue=1000, queue_ms=60_000)}
         async with gated({"v1": (GOOD,), "v2": script}, pools=pools) as world:
             await asyncio.gather(*(leave(world.port, number) for number in range(300)))
-            await until(lambda: not world.plane.open_requests and not world.plane.clients)
+            await until(lambda: not world.plane.turn.open_requests and not world.plane.clients)
             upstream = world.route.arms["v2"].upstream
             await until(lambda: shares(upstream) == [0])
             well = True

@@ -73,7 +73,7 @@ def test_whatever_a_model_server_says_the_client_hears_http_and_the_next_request
             ended = await world.ended()
             assert [outcome in OUTCOMES for _, outcome in ended] == [True]
             assert (await world.ask()).body == b"ok"
-            await until(lambda: not world.plane.open_requests and world.open_upstream <= 1)
+            await until(lambda: not world.plane.turn.open_requests and world.open_upstream <= 1)
 
     uvloop.run(play())
 
@@ -95,7 +95,7 @@ def test_whatever_a_client_says_a_model_server_gets_whole_requests_and_the_next_
             assert said == b"" or said.startswith(b"HTTP/1.1 ")
             assert recorder.broken == []
             assert (await world.ask()).body == b"ok /a"
-            await until(lambda: not world.plane.open_requests)
+            await until(lambda: not world.plane.turn.open_requests)
             assert len(world.gate.ended) == len(world.gate.tickets)
             assert {outcome for _, outcome in world.gate.ended} <= {"ok", "client_abort"}
 

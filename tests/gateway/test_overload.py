@@ -37,7 +37,7 @@ def test_requests_beyond_the_limit_are_refused_before_they_are_assigned() -> Non
             for client in inside:
                 assert (await client.answer()).body == b"ok"
             assert (await world.ask()).body == b"ok"
-            assert world.plane.open_requests == 0
+            assert world.plane.turn.open_requests == 0
 
     uvloop.run(play())
 

@@ -16,8 +16,8 @@ from router.errors import SpecError
 from router.files import parse_documents
 from router.flag import Arm, Flag
 from router.gateway.connection import Connection
+from router.gateway.counters import Counts
 from router.gateway.pool import Pool
-from router.gateway.ports import Counts
 from router.gateway.probes import Probes, servers_of
 from router.gateway.upstream import NoRoomError, Upstream
 from router.local.processes import free_port

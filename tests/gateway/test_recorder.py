@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from router.errors import StoreUnavailable
 from router.event_rows import ERROR, EXPOSURE, FACTS_SHIFT, OUTCOME, pack_where
-from tests.gateway.flags import NOW, Bench, experiment, flag
+from router.events import Entry
+from tests.gateway.flags import NOW, Bench, MemoryLog, experiment, flag
 
 
 def bench(flush_rows: int = 1000, buffer_rows: int = 100_000) -> Bench:
@@ -165,6 +166,35 @@ def test_rows_of_another_revision_travel_in_an_entry_of_their_own() -> None:
         (1, [1]),
         (2, [2]),
     ]
+
+
+def test_what_comes_while_entries_travel_leaves_with_the_next_flush() -> None:
+    made = bench()
+
+    async def append(run: str, entry: Entry) -> None:
+        if entry.seq < 5:
+            expose(made, 100 + entry.seq)
+        await MemoryLog.append(made.log, run, entry)
+
+    made.log.append = append  # type: ignore[method-assign] # requests go on while Redis is being written to
+    expose(made, 7)
+    assert flush(made)
+    assert [list(entry.requests.unit) for entry in made.log.folded()] == [[7]]
+    assert flush(made)
+    assert [list(entry.requests.unit) for entry in made.log.folded()] == [[7], [101]]
+
+
+def test_one_flush_sends_what_is_in_doubt_and_all_that_waits() -> None:
+    made = bench(flush_rows=2)
+    made.log.down = True
+    expose(made, 1)
+    assert not flush(made)
+    for unit in range(2, 7):
+        expose(made, unit)
+    made.log.down = False
+    assert flush(made)
+    assert [list(entry.requests.unit) for entry in made.log.folded()] == [[1], [2, 3], [4, 5], [6]]
+    assert made.recorder.pending == 0
 
 
 def test_a_full_block_wakes_the_flush() -> None:

@@ -13,9 +13,9 @@ import uvloop
 from router.gateway import endpoint, pool
 from router.gateway.breaker import FAILURES, OPEN_S
 from router.gateway.connection import Connection
+from router.gateway.counters import Counts
 from router.gateway.endpoint import Endpoint
 from router.gateway.pool import Pool, upstream_of
-from router.gateway.ports import Counts
 from router.gateway.resolving import resolve
 from router.gateway.upstream import Upstream
 from router.local.processes import free_port

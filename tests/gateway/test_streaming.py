@@ -159,7 +159,7 @@ def test_how_a_stream_ended_is_told_apart(
             else:
                 answer = await client.answer()
                 assert (answer.status, answer.whole) == (200, whole)
-            await until(lambda: not world.plane.open_requests)
+            await until(lambda: not world.plane.turn.open_requests)
             assert (await world.written())[0] == [facts]
             failures = {
                 name: world.counted("pointsman_upstream_failures", arm="v2", outcome=name)
