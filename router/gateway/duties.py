@@ -175,9 +175,12 @@ class Duties:
             os.kill(os.getpid(), signal.SIGTERM)
 
     async def _flush_forever(self) -> None:
-        pause = 0.0
+        loop, pause = asyncio.get_running_loop(), 0.0
         while not self._stopping.is_set():
-            await _wait(self._flush_now, self._settings.flush_ms / 1000)
+            # A timeout would end by an exception, ten times a second.
+            timer = loop.call_later(self._settings.flush_ms / 1000, self._flush_now.set)
+            await self._flush_now.wait()
+            timer.cancel()
             self._flush_now.clear()
             self.publish()
             try:
@@ -197,7 +200,7 @@ class Duties:
             except StoreUnavailable:
                 pause = min(max(pause * 2, RETRY_S[0]), RETRY_S[1])
             self._remembers.set()
-            await _wait(self._stopping, pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
 
     def publish(self) -> None:
         """Copy all counters to shared memory."""

@@ -31,7 +31,8 @@ class Plane:
         self.draining = False
         self.leaving = False
         self.turn = Turn(loop)
-        self.date = date_line(time.time())
+        self._second = int(time.time())
+        self.date = date_line(self._second)
 
     def protocol(self) -> Any:
         """A factory for ``create_server``, which asks for the methods of a protocol and not for its class."""
@@ -40,7 +41,9 @@ class Plane:
     def tick(self) -> None:
         """Look at every deadline; called some ten times a second instead of a timer per request."""
         now_ns = perf_counter_ns()
-        self.date = date_line(time.time())
+        second = int(time.time())
+        if second != self._second:
+            self._second, self.date = second, date_line(second)
         for client in tuple(self.clients):
             client.tick(now_ns)
 
