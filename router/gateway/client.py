@@ -242,7 +242,10 @@ class Client(RequestReader):
 
     def _answer_refusal(self, refusal: RefusedHeadError) -> None:
         date = self.plane.date
-        self.write(failure(refusal.status, refusal.code, refusal.message, close=True, extra=date))
+        bare = refusal.bare
+        self.write(
+            failure(refusal.status, refusal.code, refusal.message, close=True, extra=date, head_only=bare)
+        )
         self.cut()
 
     def stays_open(self, exchange: Exchange) -> bool:
