@@ -241,11 +241,9 @@ class Client(RequestReader):
             self._answer_refusal(refusal)
 
     def _answer_refusal(self, refusal: RefusedHeadError) -> None:
-        date = self.plane.date
-        bare = refusal.bare
-        self.write(
-            failure(refusal.status, refusal.code, refusal.message, close=True, extra=date, head_only=bare)
-        )
+        date, bare = self.plane.date, refusal.bare
+        status, code, message = refusal.status, refusal.code, refusal.message
+        self.write(failure(status, code, message, close=True, extra=date, head_only=bare))
         self.cut()
 
     def stays_open(self, exchange: Exchange) -> bool:

@@ -231,7 +231,8 @@ def reactions() -> dict[bytes, Reaction]:
     async def play() -> None:
         async with serving(recorder.serve) as world:
             for raw, answers in counts.items():
-                found[raw] = await react(world, recorder, raw, answers)
+                with suppress(TimeoutError):  # a row that hangs is missing
+                    found[raw] = await react(world, recorder, raw, answers)
 
     uvloop.run(play())
     return found
@@ -408,13 +409,16 @@ def outcomes() -> dict[str, tuple[Message, str, bytes, bool, bytes]]:
     async def play() -> None:
         async with serving(script) as world:
             for number, odd in enumerate(ODD.values()):
-                client = await world.client()
+                client, ended = await world.client(), len(world.gate.ended)
                 client.send(b"%b /%d HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n" % (odd.method, number))
-                got = await client.answer(bodiless=odd.method == b"HEAD")
-                behind = await client.reader.read()
-                outcome = (await world.ended(2 * number + 1))[-1][1]
-                well = await world.ask(b"GET /%d HTTP/1.1\r\nHost: m\r\n\r\n" % len(names))
-                found[names[number]] = (got, outcome, behind, connections[-1] == connections[-2], well.body)
+                # A row that hangs, or is no HTTP, is missing.
+                with suppress(TimeoutError, ValueError, EOFError, ConnectionError):
+                    got = await client.answer(bodiless=odd.method == b"HEAD")
+                    behind = await client.reader.read()
+                    outcome = (await world.ended(ended + 1))[-1][1]
+                    well = await world.ask(b"GET /%d HTTP/1.1\r\nHost: m\r\n\r\n" % len(names))
+                    kept = connections[-1] == connections[-2]
+                    found[names[number]] = (got, outcome, behind, kept, well.body)
 
     uvloop.run(play())
     return found
@@ -467,10 +471,14 @@ def read(parts: list[bytes]) -> list[list[object]]:
 
 
 ROWS = [raw for raw, _ in (*REFUSED.values(), *SERVED.values(), *LAST.values()) if len(raw) < 1000]
+# The protocol is looked for in all that came with a head: behind another one it may count for that one.
+BEHIND = [raw for raw in ROWS if b" RTSP/" not in raw and b" ICE/" not in raw]
 
 
 @settings(max_examples=150)
-@given(st.sampled_from(ROWS), st.sampled_from(ROWS), st.lists(st.integers(0, 600), max_size=8), st.booleans())
+@given(
+    st.sampled_from(ROWS), st.sampled_from(BEHIND), st.lists(st.integers(0, 600), max_size=8), st.booleans()
+)
 def test_what_is_found_does_not_depend_on_how_it_was_cut(
     first: bytes, second: bytes, cuts: list[int], octet_by_octet: bool
 ) -> None:
