@@ -6,19 +6,23 @@ What conflicts is refused and never repaired, what goes on is framed anew, and w
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.gateway.head import RefusedHeadError
+from router.gateway.head import Head
+from router.gateway.plane import Plane
 from router.gateway.ports import Limits
-from router.gateway.reading import Request, RequestReader
+from router.gateway.ticket import Ticket
 from tests.gateway.recorder import Recorder
 from tests.gateway.scripted import WITHIN_S, Client, Message, World, read_request, serving, until
+from tests.gateway.stub_gate import StubGate
 
 H = b"Host: m\r\n"
 GET = b"GET / HTTP/1.1\r\n" + H
@@ -436,38 +440,67 @@ def test_an_odd_answer_ends_as_it_must_and_the_next_request_gets_its_own(
         assert (got.body, got.whole) == (odd.body, outcome == "ok")
 
 
-class Reader(RequestReader):
-    """Writes down what it finds."""
+LOOP = asyncio.new_event_loop()
+LOOP.close()  # nothing below runs in it
+
+
+class Seeing(StubGate):
+    """Writes down each whole request and answers it itself."""
 
     def __init__(self) -> None:
-        super().__init__(Limits(body=1000))
-        self.found: list[list[object]] = []
+        super().__init__("http://127.0.0.1:1")
+        self.seen: list[tuple[object, ...]] = []
 
-    def began(self, request: Request) -> None:
-        head = (request.method, request.target, request.host, request.version, request.values)
-        self.found.append([*head, request.keep_alive, request.length, request.chunked, b"", None])
-
-    def piece(self, request: Request, data: bytes) -> None:
-        body = self.found[-1][-2]
-        assert isinstance(body, bytes)
-        self.found[-1][-2] = body + data
-
-    def whole(self, request: Request) -> None:
-        self.found[-1][-1] = list(request.trailers)
-
-    def refused(self, refusal: RefusedHeadError) -> None:
-        if self.found and self.found[-1][-1] is None:
-            self.found[-1][-2] = b"as much as was read"
-        self.found.append([refusal.status, refusal.code])
-        self.deaf = True
+    def route(self, head: Head, body: bytes | None) -> Any:
+        ticket = Ticket()
+        if head.has_body and body is None:
+            ticket.needs_body = 1000
+            return ticket
+        self.seen.append(
+            (head.method, head.target, head.host, head.version, head.keep_alive, head.values, body)
+        )
+        ticket.reply = (b"", b"")
+        return ticket
 
 
-def read(parts: list[bytes]) -> list[list[object]]:
-    reader = Reader()
+class Wire:
+    """A transport in memory."""
+
+    def __init__(self) -> None:
+        self.said = b""
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.said += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+    def pause_reading(self) -> None:
+        pass
+
+    resume_reading = pause_reading
+
+
+def told(parts: list[bytes]) -> tuple[list[tuple[object, ...]], list[bytes], bool]:
+    """The requests in these octets, the statuses of their answers, and whether the connection was closed."""
+    gate, wire = Seeing(), Wire()
+    client = Plane(gate, Limits(body=1000), LOOP).protocol()
+    client.connection_made(wire)
     for part in parts:
-        if not reader.deaf:
-            reader.feed(part)
-    return reader.found
+        client.data_received(part)
+    return gate.seen, re.findall(rb"HTTP/1.1 ([2-5]\d\d)", wire.said), wire.closed
 
 
 ROWS = [raw for raw, _ in (*REFUSED.values(), *SERVED.values(), *LAST.values()) if len(raw) < 1000]
@@ -485,4 +518,4 @@ def test_what_is_found_does_not_depend_on_how_it_was_cut(
     raw = first + second
     ends = sorted({*range(1, len(raw))} if octet_by_octet else {cut for cut in cuts if 0 < cut < len(raw)})
     parts = [raw[begin:end] for begin, end in zip([0, *ends], [*ends, len(raw)], strict=True)]
-    assert read(parts) == read([raw])
+    assert told(parts) == told([raw])
