@@ -208,7 +208,7 @@ async def react(world: World, recorder: Recorder, raw: bytes, answers: int) -> R
     ]
     reaction.broken = list(recorder.broken)
     client.writer.close()
-    await until(lambda: not world.plane.open_requests)
+    await until(lambda: not world.plane.turn.open_requests)
     return reaction
 
 
