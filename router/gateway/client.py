@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 OWN_PATHS = frozenset((b"/livez", b"/readyz", b"/metrics"))
 S: Final = 1_000_000_000  # ns
 LINGER_NS: Final = 2_000_000_000
-LEFT_NS: Final = (
-    500_000_000  # who has closed its sending side and is not answered by then has most likely gone
-)
+# Who has closed its sending side and is not answered by then has most likely gone.
+LEFT_NS: Final = 500_000_000
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
 
@@ -150,14 +149,12 @@ class Client(RequestReader):
     def _shed(self, what: str, *, close: bool = True, head_only: bool = False) -> None:
         """One too many: say so at once, before anything is assigned or held."""
         self.counts.shed += 1
-        message = f"this gateway serves as many {what} as it may; try again"
-        extra = self.plane.date
+        extra, message = self.plane.date, f"this gateway serves as many {what} as it may; try again"
         self.write(failure(503, "overloaded", message, close=close, extra=extra, head_only=head_only))
 
     def _answer_locally(self, request: Request, status: int, content_type: bytes, body: bytes) -> None:
         close = not request.keep_alive or request.has_body
-        bare = request.method == b"HEAD"
-        date = self.plane.date
+        bare, date = request.method == b"HEAD", self.plane.date
         self.write(answer(status, content_type, body, close=close, extra=date, head_only=bare))
         if close:
             self.cut()
@@ -241,8 +238,9 @@ class Client(RequestReader):
             self._answer_refusal(refusal)
 
     def _answer_refusal(self, refusal: RefusedHeadError) -> None:
-        date = self.plane.date
-        self.write(failure(refusal.status, refusal.code, refusal.message, close=True, extra=date))
+        date, bare = self.plane.date, refusal.bare
+        status, code, message = refusal.status, refusal.code, refusal.message
+        self.write(failure(status, code, message, close=True, extra=date, head_only=bare))
         self.cut()
 
     def stays_open(self, exchange: Exchange) -> bool:
@@ -321,9 +319,8 @@ class Client(RequestReader):
             self.exchange.tick(client_full=bool(self._full_since))
         elif self.in_head:
             if lasted > limits.head_s * S:
-                self.refused(
-                    RefusedHeadError(408, "head_timeout", "the request's head did not arrive in time")
-                )
+                late = "the request's head did not arrive in time"
+                self.refused(RefusedHeadError(408, "head_timeout", late))
         elif lasted > limits.idle_s * S:
             self.cut()
 

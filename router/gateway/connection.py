@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 
-from router.gateway.fields import is_chunked
-from router.gateway.shape import ANSWER_SHAPES, Shape, fields_of
+from router.gateway.fields import is_chunked, named
+from router.gateway.shape import ANSWER_SHAPES, SPACE, Shape, fields_of, trimmed
 
 if TYPE_CHECKING:
     from router.gateway.receiver import Receiver
@@ -27,6 +27,9 @@ NO_BODY = frozenset((204, 304))
 SWITCHED: Final = 101
 VERSIONS = ("1.1", "1.0")
 USUAL: Final = b"HTTP/1.1 "
+PROTOCOL: Final = b"HTTP/"
+HEAD_END: Final = b"\r\n\r\n"
+NO_CONTENT: Final = 204
 
 
 class Connection:
@@ -48,8 +51,10 @@ class Connection:
         self._usual = False  # the answer that begins says HTTP/1.1
         self._informational = 0
         self._until_close = False
+        self._bodiless = False
         self._surplus = False
         self._reusable = False
+        self._last = False  # the other side closes behind this answer
         self._paused = False
 
     def connection_made(self, transport: Any) -> None:
@@ -85,6 +90,8 @@ class Connection:
         if not self._in_message:
             self._usual = data.startswith(USUAL)
         try:
+            if not (self._usual or self._in_message or PROTOCOL.startswith(data.lstrip(HEAD_END)[:5])):
+                raise httptools.HttpParserError("it is another protocol")  # the parser takes RTSP too
             self._parser.feed_data(data)
         except httptools.HttpParserError as problem:
             if self.exchange is not None:
@@ -97,6 +104,7 @@ class Connection:
         if not exchange.ended:
             exchange.flush()
         elif self.exchange is None:
+            self._surplus = self._surplus or (self._bodiless and not _ends_head(data))
             self._settle(exchange.now_ns)
 
     def _fail(self, why: str) -> None:
@@ -131,7 +139,7 @@ class Connection:
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or behind a chunked body."""
         self._names.append(name)
-        self._values.append(value)
+        self._values.append(trimmed(name, value) if value and value[-1] <= SPACE else value)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -142,6 +150,8 @@ class Connection:
         if len(self._names) > FIELDS_MOST:
             raise ValueError("too many fields")
         shape, values = ANSWER_SHAPES[tuple(self._names)], tuple(self._values)
+        if self._overhead > OVERHEAD_LIMIT and sum(map(len, self._names + self._values)) > OVERHEAD_LIMIT:
+            raise ValueError("head too long")
         self._names.clear()  # what follows are trailers
         self._values.clear()
         status = self._parser.get_status_code()
@@ -153,14 +163,18 @@ class Connection:
             return
         self.used = True
         self._overhead = 0
-        bodiless = exchange.head.method == b"HEAD" or status in NO_BODY
+        bodiless = self._bodiless = exchange.head.method == b"HEAD" or status in NO_BODY
         chunked = shape.coded and is_chunked(shape.codings(values), version)
         length = None if chunked or shape.length_at < 0 else int(values[shape.length_at])
         self._until_close = length is None and not chunked and not bodiless
+        # Beside keep-alive the parser does not heed it.
+        self._last = version == "1.0" and b"close" in named(shape.fields(values))
         exchange.answer_head(status, shape, values, length, bodiless=bodiless)
         if bodiless:
             # llhttp knows neither that this answers HEAD nor that a 204 ends here: the rest would be read as a body.
             self._reusable = self._parser.should_keep_alive()
+            if status == NO_CONTENT and (chunked or length):
+                self._reusable = False  # RFC 9110 section 8.6 forbids both; who knows what follows
             self._parser = httptools.HttpResponseParser(self)
             self._in_message = False
             self._finish()
@@ -171,6 +185,9 @@ class Connection:
         """A head that is not the one of the answer: informational, or nothing we know."""
         if not 100 <= status < 200 or status == SWITCHED or version not in VERSIONS:
             raise ValueError(f"status {status} of HTTP/{version}")
+        if shape.coded or (shape.length_at >= 0 and int(values[shape.length_at])):
+            # RFC 9110 section 8.6, RFC 9112 section 6.1: it has none, and the parser would read one.
+            raise ValueError("an informational answer with a body")
         self._informational += 1
         if self._informational > INFORMATIONAL_MOST:
             raise ValueError("too many informational answers")
@@ -197,7 +214,7 @@ class Connection:
     def _finish(self) -> None:
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
-            self._reusable = self._reusable and exchange.request_sent
+            self._reusable = self._reusable and exchange.request_sent and not self._last
             exchange.answer_complete(fields_of(self._names, self._values) if self._names else ())
 
     def eof_received(self) -> bool:
@@ -230,3 +247,9 @@ class Connection:
         """It has caught up."""
         if self.exchange is not None:
             self.exchange.resume_request()
+
+
+def _ends_head(data: bytes) -> bool:
+    """Whether nothing stands behind a head that ended in these octets."""
+    at = data.find(HEAD_END)
+    return at + len(HEAD_END) == len(data) if at >= 0 else HEAD_END.endswith(data)

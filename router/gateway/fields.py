@@ -11,7 +11,7 @@ from collections.abc import Iterable, Set
 from typing import Final
 
 from router.gateway.head import Head
-from router.gateway.shape import ANEW, HOP_BY_HOP, OWN, Field, Shape, goes_on
+from router.gateway.shape import ANEW, HOP_BY_HOP, Field, Shape, goes_on
 
 # A client may name any field in Connection; these are what routing and framing stand on, and stay.
 KEPT_THOUGH_NAMED = frozenset((b"host",))
@@ -27,6 +27,11 @@ NEVER_TRAILING = ANEW | {
     b"date",
     b"expires",
     b"forwarded",
+    b"if-match",
+    b"if-modified-since",
+    b"if-none-match",
+    b"if-range",
+    b"if-unmodified-since",
     b"location",
     b"pragma",
     b"range",
@@ -125,7 +130,7 @@ def is_chunked(codings: list[bytes], version: str) -> bool:
     Raises:
         ValueError: it comes in a coding that we would have to undo.
     """
-    if version == "1.0" or [coding.strip().lower() for coding in codings] != [b"chunked"]:
+    if version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]:
         raise ValueError("expected no transfer coding but chunked")
     return True
 
@@ -137,9 +142,5 @@ def chunk(data: bytes) -> bytes:
 
 def last_chunk(trailers: Iterable[Field]) -> bytes:
     """The end of a chunked body, with those trailers that may follow one."""
-    kept = [
-        b"%b: %b\r\n" % (name, value)
-        for key, name, value in trailers
-        if key not in NEVER_TRAILING and not key.startswith(OWN)
-    ]
+    kept = [b"%b: %b\r\n" % (name, value) for key, name, value in trailers if goes_on(key, NEVER_TRAILING)]
     return b"0\r\n%b\r\n" % b"".join(kept) if kept else LAST_CHUNK

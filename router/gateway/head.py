@@ -17,8 +17,9 @@ HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9
 TARGET = re.compile(rb"[\x21-\x7e]+")
 ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 LENGTH_DIGITS: Final = 19
-# RFC 3986 section 3.3; servers decode before they resolve, so the encoded dots count too.
-DOT_SEGMENT = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+# RFC 3986 section 3.3; servers decode before they resolve, so what is encoded counts too; some take a backslash for a
+# slash, and some end a segment at its first semicolon.
+DOT_SEGMENT = re.compile(rb"(?:/|\\|%2f|%5c)(?:\.|%2e){1,2}(?:/|\\|%2f|%5c|;|%3b|$)", re.IGNORECASE)
 UPGRADES = frozenset((b"websocket",))  # a client that asks for these cannot go on with HTTP/1.1
 NEVER_SERVED = frozenset((b"CONNECT", b"TRACE"))
 METHOD_LIMIT: Final = 32
@@ -33,6 +34,7 @@ class RefusedHeadError(Exception):
         super().__init__(message)
         self.status = status
         self.code = code
+        self.bare = False  # HEAD was asked, which is answered without a body
         self.message = message
 
 
@@ -70,6 +72,11 @@ class Head:
         """The first value of a field by its lower-cased name; None without one."""
         at = self.shape.at.get(name)
         return None if at is None else self.values[at]
+
+    def options(self) -> set[bytes]:
+        """What its Connection fields say, lower-cased (RFC 9110 section 7.6.1)."""
+        said = b",".join([self.values[at] for at in self.shape.connections])
+        return {part.strip().lower() for part in said.split(b",")}
 
     def octets(self, target: bytes) -> int:
         """About how long the head was."""
@@ -119,7 +126,7 @@ def _wishes(head: Head) -> None:
     if upgrade is None:
         return
     asked = {part.strip().lower() for part in upgrade.split(b",")}
-    if asked & UPGRADES and b"upgrade" in (head.field(b"connection") or b"").lower():
+    if asked & UPGRADES and b"upgrade" in head.options():
         raise RefusedHeadError(
             501,
             "upgrade",
@@ -182,7 +189,7 @@ def _absolute(head: Head, target: bytes) -> bytes:
     if absolute is None:
         raise RefusedHeadError(400, "target", "expected a target of visible ASCII that begins with '/'")
     authority, rest = absolute[1], absolute[2]
-    if not authority or not _is_host(authority):
+    if authority[:1] in (b"", b":") or not _is_host(authority):  # RFC 9110 section 4.2.1
         raise RefusedHeadError(400, "target", "expected a host in the absolute target")
     head.host = authority
     if not rest and head.method == b"OPTIONS":

@@ -10,6 +10,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Set
+from typing import Final
 
 HOP_BY_HOP = frozenset(
     (
@@ -27,13 +28,14 @@ HOP_BY_HOP = frozenset(
 )
 # Written by us in every request, from what the client's said.
 ANEW = HOP_BY_HOP | {b"expect", b"host", b"x-forwarded-for", b"max-forwards"}
-OWN = b"pointsman"  # with a dash or, for servers that take it for one, an underscore
+OWN = b"pointsman"
 OUTCOME_FIELD = b"pointsman-outcome"
 WRITTEN_FROM = frozenset((b"connection", b"x-forwarded-for", b"max-forwards"))
 # Fields that may stand once only: two of them are two readings of one message.
 ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 SHAPES_MOST = 256
 NAMES_OCTETS = 2048
+SPACE: Final = 0x20
 
 Field = tuple[bytes, bytes, bytes]
 
@@ -97,7 +99,8 @@ class Shape:
 
 
 def goes_on(key: bytes, stopped: Set[bytes]) -> bool:
-    """Whether a field is forwarded."""
+    """Whether a field is forwarded. Servers that read fields as variables take an underscore for a dash."""
+    key = key.replace(b"_", b"-")
     return key not in stopped and not key.startswith(OWN)
 
 
@@ -128,3 +131,11 @@ ANSWER_SHAPES = Shapes(HOP_BY_HOP)
 def fields_of(names: list[bytes], values: list[bytes]) -> list[Field]:
     """Lower-cased name, name and value of each field."""
     return [(name.lower(), name, value) for name, value in zip(names, values, strict=True)]
+
+
+def trimmed(name: bytes, value: bytes) -> bytes:
+    """A value without the blanks behind it, which the parser leaves there (RFC 9110 section 5.5).
+
+    It takes a coding with a tab behind it for another one; that one is left as it is, for us to refuse it too.
+    """
+    return value.rstrip(b" " if name.lower() == b"transfer-encoding" else b" \t")
