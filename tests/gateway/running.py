@@ -30,7 +30,7 @@ from router.store.keys import Keys
 from tests.gateway.flags import flag
 
 Found = TypeVar("Found")
-WITHIN_S = 15.0
+WITHIN_S = 30.0
 
 
 def eventually(ask: Callable[[], Found], within_s: float = WITHIN_S) -> Found:
