@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def ask(url: str, body: object = None) -> tuple[int, Any]:
     data = None if body is None else json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data), timeout=5) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data), timeout=30) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as problem:
         with problem:
