@@ -47,7 +47,7 @@ def prefix() -> str:
 Eventually = Callable[[Callable[[], object]], None]
 
 
-def eventually(ready: Callable[[], object], within: float = 10.0) -> None:
+def eventually(ready: Callable[[], object], within: float = 30.0) -> None:
     """Wait until something is so.
 
     Raises:

@@ -97,4 +97,7 @@ def test_every_step_of_the_tests_is_run_and_any_failure_fails(launcher: ModuleTy
     Path(launcher.PYTHON).write_text(NAMED + 'test "$2" != mypy\n')
     code, said = run(launcher, "test", "-q")
     assert (code, "failed: mypy" in said) == (1, True), said
-    assert [word for word in ("ruff check", "ruff format", "mypy", "pytest -q") if word not in said] == []
+    assert [
+        word for word in ("ruff check", "ruff format", "mypy", "pytest -n auto") if word not in said
+    ] == []
+    assert "--dist worksteal -q\n" in said  # what is asked for comes last, and so wins

@@ -54,14 +54,14 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     return call
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def models() -> Iterator[Models]:
     """Two stub model servers."""
     with Models() as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def up(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """A running ``up`` with three routes and their experiments: to be promoted, rolled back, left alone."""
     folder = tmp_path_factory.mktemp("up")

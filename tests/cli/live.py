@@ -67,6 +67,8 @@ class Up:
                 text=True,
             )
         line = self._out.readline()
+        if not line:
+            self._out.close()
         assert line, self.said()
         self.addresses: dict[str, str] = json.loads(line)
 

@@ -6,9 +6,10 @@ A/A runs through the whole ramp and the real fold. Filling the control's lane al
 
 from __future__ import annotations
 
-import math
+import pytest
 
 from tests.controller.simulation import Simulation, aa_world
+from tests.stats.luck import most_allowed
 
 RAMP = """
 experiment: aa
@@ -25,16 +26,16 @@ ramp:
   - {traffic: 25%, time: 60 s, units: 100}
 """
 BEFORE_S, SECONDS = 40, 120
-RUNS = 200
 
 
-def test_a_returning_population_is_not_mistaken_for_an_effect() -> None:
-    """False rollbacks at most 1 % and mismatches at most .1 %, each plus 3 standard errors.
+@pytest.mark.parametrize("runs", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_a_returning_population_is_not_mistaken_for_an_effect(runs: int) -> None:
+    """False rollbacks at most 1 % and mismatches at most .1 %, each plus what luck may add once in 200 seeds.
 
     By chance alone this fails with a probability below 1e-2 for another seed; the seed is fixed.
     """
     rollbacks = mismatches = whole_ramps = analysed = returning = 0
-    for number in range(RUNS):
+    for number in range(runs):
         run = Simulation(aa_world(), 5000 + number, RAMP).play(BEFORE_S, ready=False)
         assert run.analysed == set()
         run.play(SECONDS)
@@ -43,8 +44,8 @@ def test_a_returning_population_is_not_mistaken_for_an_effect() -> None:
         whole_ramps += run.run["step"] == 3
         analysed += len(run.analysed)
         returning += len(run.analysed & run.seen_before)
-    # A step waits while its estimate is outside the margin, so a few unlucky runs stay at 1 % for the whole time.
-    assert whole_ramps >= 0.8 * RUNS
+    # A step waits while its estimate is outside the margin, so about one run in five stays at 1 % for the whole time.
+    assert whole_ramps >= 0.6 * runs
     assert 0.75 < returning / analysed < 0.85
     for found, rate in ((rollbacks, 0.01), (mismatches, 0.001)):
-        assert found <= RUNS * rate + 3 * math.sqrt(RUNS * rate * (1 - rate)), (rollbacks, mismatches)
+        assert found <= most_allowed(runs, rate, 5e-3), (rollbacks, mismatches)

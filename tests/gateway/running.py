@@ -30,7 +30,7 @@ from router.store.keys import Keys
 from tests.gateway.flags import flag
 
 Found = TypeVar("Found")
-WITHIN_S = 15.0
+WITHIN_S = 30.0
 
 
 def eventually(ask: Callable[[], Found], within_s: float = WITHIN_S) -> Found:
@@ -214,7 +214,8 @@ class World:
             find_redis({"PATH": os.environ["PATH"]}).binary, folder / "redis", persistent=True
         )
         self.folder = folder
-        port = free_port()
+        self.models = [ModelServer(self.loop, name) for name in ("v1", "v2")]
+        port = free_port()  # after the model servers, which take free ports too
         overrides = {
             "redis_url": self.redis.url,
             "data_dir": str(folder / "data"),
@@ -226,7 +227,6 @@ class World:
         self.keys = Keys(self.settings.prefix)
         self.client = connect(self.redis.url)
         self.store = FlagStore(self.client, self.keys)
-        self.models = [ModelServer(self.loop, name) for name in ("v1", "v2")]
         self.arms = tuple(Arm(model.name, model.url) for model in self.models)
         self.group = ProcessGroup(folder / "logs")
         self.loads: list[Load] = []

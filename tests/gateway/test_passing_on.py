@@ -55,7 +55,7 @@ def sent(method: bytes, target: bytes, fields: dict[bytes, bytes], body: bytes, 
     ("kind", "coding", "body"),
     [
         (b'multipart/form-data; boundary="edge 7"', b"", PARTS),
-        (b"application/json; charset=utf-8", b"gzip", gzip.compress(b'{"user":"bob"}')),
+        (b"application/json; charset=utf-8", b"gzip", gzip.compress(b'{"user":"bob"}', mtime=0)),
         (b"application/octet-stream", b"", HEADER + b"\0\0\x80\x3f\xff\xff\x7f\x7f"),
         (b"text/csv", b"", b"a,b\r\n1,2\r\n"),
         (b"application/json", b"", b'{ "model" : "m",\n"model": "n", "x": 1e400, "y": "\xff" }'),

@@ -109,14 +109,19 @@ def test_what_a_horizon_has_shown_stays_shown_beyond_it() -> None:
     assert beyond.proven
 
 
-@pytest.mark.parametrize(("looks", "runs"), [(None, 4000), (5, 4000)])
+@pytest.mark.parametrize(
+    ("looks", "runs"), [(None, 4000), (5, 1000), pytest.param(5, 4000, marks=pytest.mark.slow)]
+)
 def test_a_horizon_errs_no_more_than_alpha_also_with_a_look_far_beyond_it(
     looks: int | None, runs: int
 ) -> None:
-    """Paths at the boundary of the null; the last look overruns the plan by up to a half. An unlucky seed: < 1e-6."""
+    """Paths at the boundary of the null; the last look overruns the plan by up to a half. An unlucky seed: < 1e-6.
+
+    The last look is at one of 64 times, so that boundaries are worked out once for all paths.
+    """
     rng, method, wrong = np.random.default_rng(11), METHODS["horizon"], 0
     for _ in range(runs):
-        times = [*np.arange(1, 8) / 8, 1 + rng.random() / 2]
+        times = [*np.arange(1, 8) / 8, 1 + rng.integers(1, 65) / 128]
         path, before, shown = 0.0, 0.0, 0.0
         kept: dict[str, Any] = {}
         for time in times:

@@ -90,7 +90,7 @@ scenarios = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(scenarios, scenarios, st.sampled_from(["canary", "ab"]), st.booleans())
 def test_taking_away_any_one_input_never_makes_a_promotion(
     now: dict[str, Any], before: dict[str, Any], kind: str, looked_before: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import time
@@ -57,14 +58,21 @@ CALLS: dict[str, Callable[[redis.Redis], object]] = {
 
 
 def test_every_call_on_a_frozen_redis_ends_within_its_bound(frozen: RedisServer) -> None:
+    """The quickest of three counts: a busy machine may hold up one of them, and a call that asks twice is always late."""
     slow = {}
     for name, call in CALLS.items():
-        with connect(frozen.url, timeout_ms=300) as client:
-            began = time.monotonic()
-            with pytest.raises(StoreUnavailable):
-                call(client)
-            slow[name] = time.monotonic() - began
-    assert max(slow.values()) < 0.3 * BOUND_S, slow
+        took = math.inf
+        for _ in range(3):
+            with connect(frozen.url, timeout_ms=300) as client:
+                began = time.monotonic()
+                with pytest.raises(StoreUnavailable):
+                    call(client)
+                took = min(took, time.monotonic() - began)
+            if took < 0.3 * BOUND_S:
+                break
+        else:
+            slow[name] = took
+    assert slow == {}
 
 
 def test_the_default_bound_holds_with_a_warm_connection_too(servers: Callable[..., RedisServer]) -> None:

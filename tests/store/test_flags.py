@@ -230,10 +230,10 @@ def test_a_leader_without_any_token_in_the_store_is_fenced(store: FlagStore) -> 
 def test_a_notice_names_the_route(store: FlagStore, client: redis.Redis, keys: Keys) -> None:
     with client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
         pubsub.subscribe(keys.notice)
-        assert pubsub.get_message(timeout=1) is not None  # the subscription itself
+        assert pubsub.get_message(timeout=10) is not None  # the subscription itself
         store.commit(Change(AUDIT, run=run()))  # nothing that gateways would have to read
         store.commit(Change(AUDIT, flag()))
-        message = pubsub.get_message(timeout=1)
+        message = pubsub.get_message(timeout=10)
         assert message is not None
         assert message["data"] == b"web"
 
