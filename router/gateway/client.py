@@ -141,8 +141,9 @@ class Client(RequestReader):
             return
         exchange = self.exchange = Exchange(self, request)
         exchange.start()
-        for data in request.body or ():
-            exchange.body(data)
+        if request.body is not None:
+            for data in request.body:
+                exchange.body(data)
         if request.complete and request.has_body:
             exchange.body_complete(request.trailers)
 
