@@ -239,9 +239,8 @@ class Client(RequestReader):
             self._answer_refusal(refusal)
 
     def _answer_refusal(self, refusal: RefusedHeadError) -> None:
-        date, bare = self.plane.date, refusal.bare
-        status, code, message = refusal.status, refusal.code, refusal.message
-        self.write(failure(status, code, message, close=True, extra=date, head_only=bare))
+        extra, bare, code = self.plane.date, refusal.bare, refusal.code
+        self.write(failure(refusal.status, code, refusal.message, close=True, extra=extra, head_only=bare))
         self.cut()
 
     def stays_open(self, exchange: Exchange) -> bool:

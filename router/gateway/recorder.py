@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
-
-from redis.exceptions import ResponseError
 
 from router.errors import StoreUnavailable
 from router.event_rows import (
@@ -38,6 +36,7 @@ BASE_BACK_MS = 86_400_000
 UNTIL_BACK_MS = 20
 BUCKET_AND_ARM = pack_where(BUCKET_MASK, ARM_MASK, 0)
 SIGHTINGS_MOST = 8  # names in one entry; two of one arm are too many already
+TOGETHER = 32  # runs whose entries travel in one round trip
 ALIVE_MS = 900  # a sign of life at least each second, though the flush only looks now and then
 
 
@@ -49,8 +48,8 @@ def clock() -> int:
 class Log(Protocol):
     """Where entries go."""
 
-    async def append(self, run: str, entry: Entry) -> None:
-        """Write one entry, or raise StoreUnavailable."""
+    async def append_each(self, entries: Sequence[tuple[str, Entry]]) -> list[StoreUnavailable | None]:
+        """Write entries of different runs, each or why it was refused; or raise StoreUnavailable for all of them."""
 
 
 class Block:
@@ -232,27 +231,49 @@ class Recorder:
             StoreUnavailable: Redis gave no good answer; everything unsent stays.
         """
         refused: StoreUnavailable | None = None
-        for buffer in list(self._buffers.values()):
-            # What comes while these travel leaves with the next flush, or a busy worker would write a few rows an entry.
-            for _ in range((buffer.travelling is not None) + max(1, len(buffer.blocks))):
-                entry = self._next(buffer, now)
-                if entry is None:
-                    break
-                try:
-                    await self._log.append(buffer.run, entry)
-                except StoreUnavailable as problem:
+        buffers = list(self._buffers.values())
+        for at in range(0, len(buffers), TOGETHER):
+            refused = await self._flush_some(buffers[at : at + TOGETHER], now) or refused
+        if refused is not None:
+            raise refused
+
+    async def _flush_some(self, buffers: list[RunBuffer], now: int) -> StoreUnavailable | None:
+        """Send what waits in these, an entry of each in a round trip; the last refusal, if there is one."""
+        refused: StoreUnavailable | None = None
+        # What comes while these travel leaves with the next flush, or a busy worker would write a few rows an entry.
+        left = {
+            buffer.run: (buffer.travelling is not None) + max(1, len(buffer.blocks)) for buffer in buffers
+        }
+        while entries := self._entries(buffers, left, now):
+            try:
+                answers = await self._log.append_each([(buffer.run, entry) for buffer, entry in entries])
+            except StoreUnavailable:
+                self._failed.n += len(entries)
+                raise
+            for (buffer, entry), problem in zip(entries, answers, strict=True):
+                left[buffer.run] -= 1
+                if problem is None:
+                    self._acknowledged(buffer, entry, now)
+                else:
                     self._failed.n += 1
-                    if not isinstance(problem.__cause__, ResponseError):
-                        raise
-                    refused = problem
-                    break
-                self._acknowledged(buffer, entry, now)
+                    refused, left[buffer.run] = problem, 0
+        for buffer in buffers:
             if buffer.travelling is None and not (
                 buffer.live or buffer.in_flight or buffer.blocks or any(buffer.dropped)
             ):
                 self._retire(buffer)
-        if refused is not None:
-            raise refused
+        return refused
+
+    def _entries(
+        self, buffers: list[RunBuffer], left: dict[str, int], now: int
+    ) -> list[tuple[RunBuffer, Entry]]:
+        """The next entry of each buffer that has one, of those that may send more."""
+        found: list[tuple[RunBuffer, Entry]] = []
+        for buffer in buffers:
+            entry = self._next(buffer, now) if left[buffer.run] > 0 else None
+            if entry is not None:
+                found.append((buffer, entry))
+        return found
 
     def _next(self, buffer: RunBuffer, now: int) -> Entry | None:
         """The entry to send now, if there is one; from here on its rows are in doubt."""

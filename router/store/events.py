@@ -1,12 +1,14 @@
-"""Appending packed entries to the event log: one XADD, bounded in time."""
+"""Appending packed entries to the event log: one XADD each, bounded in time."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import redis
 import redis.asyncio
 
+from router.errors import StoreUnavailable
 from router.events import Entry, encode
 from router.store.connect import reachable
 from router.store.keys import Keys
@@ -46,3 +48,26 @@ class AsyncEventLog:
         fields: Any = encode(entry)
         with reachable("append"):
             await self._client.xadd(self._keys.run(run, partition).events, fields)
+
+    async def append_each(self, entries: Sequence[tuple[str, Entry]]) -> list[StoreUnavailable | None]:
+        """Write entries of different runs in one round trip; for each None, or why Redis refused it.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer to some; any of them may or may not have been written.
+        """
+        together = self._client.pipeline(transaction=False)
+        for run, entry in entries:
+            fields: Any = encode(entry)
+            together.xadd(self._keys.run(run, 0).events, fields)
+        with reachable("append"):
+            answers = await together.execute(raise_on_error=False)
+        return [_refused(answer) for answer in answers]
+
+
+def _refused(answer: object) -> StoreUnavailable | None:
+    """What a writer makes of one answer of several."""
+    if not isinstance(answer, Exception):
+        return None
+    refused = StoreUnavailable(f"append: Redis gave no good answer: {answer}")
+    refused.__cause__ = answer
+    return refused

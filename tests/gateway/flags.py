@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -65,12 +65,16 @@ class MemoryLog:
         self.down = False
         self.lossy = False
 
-    async def append(self, run: str, entry: Entry) -> None:
+    async def append_each(self, entries: Sequence[tuple[str, Entry]]) -> list[StoreUnavailable | None]:
         if self.down:
             raise StoreUnavailable("down")
-        self.entries.append((run, entry))
+        self.entries += entries
         if self.lossy:
             raise StoreUnavailable("no answer")
+        return [None] * len(entries)
+
+    async def append(self, run: str, entry: Entry) -> None:
+        await self.append_each([(run, entry)])
 
     def folded(self) -> list[Entry]:
         """What a reader makes of it: each (writer, number) once."""

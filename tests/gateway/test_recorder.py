@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from router.errors import StoreUnavailable
 from router.event_rows import ERROR, EXPOSURE, FACTS_SHIFT, OUTCOME, pack_where
 from router.events import Entry
+from router.gateway.recorder import TOGETHER
 from tests.gateway.flags import NOW, Bench, MemoryLog, experiment, flag
 
 
@@ -171,12 +174,13 @@ def test_rows_of_another_revision_travel_in_an_entry_of_their_own() -> None:
 def test_what_comes_while_entries_travel_leaves_with_the_next_flush() -> None:
     made = bench()
 
-    async def append(run: str, entry: Entry) -> None:
-        if entry.seq < 5:
-            expose(made, 100 + entry.seq)
-        await MemoryLog.append(made.log, run, entry)
+    async def append_each(entries: Sequence[tuple[str, Entry]]) -> list[StoreUnavailable | None]:
+        for _, entry in entries:
+            if entry.seq < 5:
+                expose(made, 100 + entry.seq)
+        return await MemoryLog.append_each(made.log, entries)
 
-    made.log.append = append  # type: ignore[method-assign] # requests go on while Redis is being written to
+    made.log.append_each = append_each  # type: ignore[method-assign] # requests go on while Redis is being written to
     expose(made, 7)
     assert flush(made)
     assert [list(entry.requests.unit) for entry in made.log.folded()] == [[7]]
@@ -195,6 +199,21 @@ def test_one_flush_sends_what_is_in_doubt_and_all_that_waits() -> None:
     assert flush(made)
     assert [list(entry.requests.unit) for entry in made.log.folded()] == [[1], [2, 3], [4, 5], [6]]
     assert made.recorder.pending == 0
+
+
+def test_the_entries_of_many_runs_travel_together() -> None:
+    runs = [msgspec.structs.replace(experiment(), run=f"e.{number}") for number in range(100)]
+    made = Bench(*(flag(one.run, f"/{one.run}", experiments=(one,)) for one in runs))
+    trips: list[int] = []
+
+    async def append_each(entries: Sequence[tuple[str, Entry]]) -> list[StoreUnavailable | None]:
+        trips.append(len(entries))
+        return await MemoryLog.append_each(made.log, entries)
+
+    made.log.append_each = append_each  # type: ignore[method-assign] # counted on its way
+    assert flush(made)
+    assert trips == [TOGETHER] * 3 + [4]
+    assert {run for run, _ in made.log.entries} == {one.run for one in runs}
 
 
 def test_a_full_block_wakes_the_flush() -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 import redis
 
+from router.errors import StoreUnavailable
 from router.events import Entry, decode
 from router.store.connect import connect_async
 from router.store.events import AsyncEventLog, EventLog
@@ -33,6 +34,22 @@ def test_both_kinds_of_writers_write_the_same_log(shared_url: str, client: redis
         (1, [1], [1_000_000]),
         (2, [2], [1_000_000]),
     ]
+
+
+def test_of_entries_that_travel_together_the_refused_are_told_and_the_others_written(
+    shared_url: str, client: redis.Redis, keys: Keys
+) -> None:
+    client.set(keys.run("spoilt.1").events, "a key of somebody else")
+
+    async def append() -> list[StoreUnavailable | None]:
+        async with connect_async(shared_url) as own:
+            log = AsyncEventLog(own, keys)
+            return await log.append_each([("a.1", entry(1)), ("spoilt.1", entry(1)), ("b.1", entry(1))])
+
+    first, second, third = asyncio.run(append())
+    assert first is third is None
+    assert "WRONGTYPE" in str(second)
+    assert [len(Ledger(client, keys, run).read(b"0-0", 10)) for run in ("a.1", "b.1")] == [1, 1]
 
 
 def test_partitions_and_runs_do_not_mix(client: redis.Redis, keys: Keys) -> None:
