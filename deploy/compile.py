@@ -23,7 +23,7 @@ STAMP = "compiled"
 # A module stands here when requests pass through it, and nothing in it is made by a metaclass or a decorator.
 GATEWAY = (
     "arm", "asked", "attempts", "breaker", "client", "connection", "counters", "deciding", "endpoint", "exchange", "facts", "fields", "head", "identify",
-    "parts", "plane", "pool", "reading", "receiver", "recorder", "reports", "routing", "run_count", "running", "sending", "shadowing", "shape",
+    "parts", "plane", "pool", "reading", "receiver", "recorder", "reports", "routing", "run_buffer", "run_count", "running", "sending", "shadowing", "shape",
     "snapshot", "table", "ticket", "turn", "upstream",
 )  # fmt: skip
 FLOOR = ("assignment", "bucketing", "decision_id", "event_rows", "sticky")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 
 from router.gateway import app
-from router.gateway.recorder import Block, Recorder, RunBuffer
+from router.gateway.recorder import Recorder
+from router.gateway.run_buffer import Block, RunBuffer
 from router.settings import Settings
 
 

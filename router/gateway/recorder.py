@@ -11,31 +11,19 @@ Never here: a wait on the path of a request.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from router.errors import StoreUnavailable
-from router.event_rows import (
-    ARM_MASK,
-    BUCKET_MASK,
-    FACTS_SHIFT,
-    LATENCY_MAX_US,
-    OUTCOME,
-    OutcomeRows,
-    RequestRows,
-    pack_where,
-)
-from router.events import Entry, Sighting
+from router.event_rows import ARM_MASK, BUCKET_MASK, FACTS_SHIFT, LATENCY_MAX_US, OUTCOME, pack_where
+from router.events import Entry
 from router.gateway.counters import Row
+from router.gateway.run_buffer import Block, RunBuffer
 from router.gateway.run_count import RunCount
 
-# Times of rows count from a day before their block was begun: an outcome's row carries its request's time.
-BASE_BACK_MS = 86_400_000
 # How far behind the clock `until` stays: an outcome's time is that of its request plus a duration, cut to whole ms.
 UNTIL_BACK_MS = 20
 BUCKET_AND_ARM = pack_where(BUCKET_MASK, ARM_MASK, 0)
-SIGHTINGS_MOST = 8  # names in one entry; two of one arm are too many already
 TOGETHER = 32  # runs whose entries travel in one round trip
 ALIVE_MS = 900  # a sign of life at least each second, though the flush only looks now and then
 
@@ -50,58 +38,6 @@ class Log(Protocol):
 
     async def append_each(self, entries: Sequence[tuple[str, Entry]]) -> list[StoreUnavailable | None]:
         """Write entries of different runs, each or why it was refused; or raise StoreUnavailable for all of them."""
-
-
-class Block:
-    """Rows of one (run, revision) that will travel in one entry; ``sent`` once they may have left."""
-
-    __slots__ = ("base", "names", "outcomes", "requests", "revision", "rows", "sent")
-
-    def __init__(self, revision: int, now: int) -> None:
-        self.revision = revision
-        self.base = now - BASE_BACK_MS
-        self.requests = RequestRows()
-        self.outcomes = OutcomeRows()
-        self.names: dict[str, int] = {}
-        self.rows = [0, 0]  # of control, of treatments
-        self.sent = False
-
-    def __len__(self) -> int:
-        return self.rows[0] + self.rows[1]
-
-
-class RunBuffer:
-    """The rows of one run that wait for Redis."""
-
-    __slots__ = ("blocks", "count", "dropped", "epoch", "in_flight", "last_sent", "live", "open", "revision", "run",
-                 "seen", "seq", "travelling", "until")  # fmt: skip
-
-    def __init__(self, run: str, epoch: int, count: RunCount | None) -> None:
-        self.run = run
-        self.epoch = epoch
-        self.revision = 0
-        self.count = count
-        self.open: Block | None = None
-        self.blocks: deque[Block] = deque()
-        self.travelling: tuple[Entry, int] | None = None  # an entry in doubt, and its rows
-        self.dropped = [0, 0]
-        self.seen: dict[tuple[str, str], tuple[int, int]] = {}  # (arm, model): first and last time
-        self.seq = 0
-        self.until = 0
-        self.last_sent = 0
-        self.in_flight = 0
-        self.live = True
-
-    def named(self, arm: str, name: str, time: int) -> None:
-        """An arm's answer to a request of this time said which model it comes from."""
-        first, last = self.seen.get((arm, name), (time, time))
-        if (arm, name) in self.seen or len(self.seen) < SIGHTINGS_MOST:
-            self.seen[arm, name] = (min(first, time), max(last, time))
-
-    def sightings(self) -> tuple[Sighting, ...]:
-        """What was said since the last entry; from here on it travels."""
-        seen, self.seen = self.seen, {}
-        return tuple(Sighting(arm, name, *times) for (arm, name), times in seen.items())
 
 
 class Recorder:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from router.assignment import Reason
     from router.gateway.answer_reader import AnswerReader
     from router.gateway.arm import ArmRoute
-    from router.gateway.recorder import Block, RunBuffer
+    from router.gateway.run_buffer import Block, RunBuffer
     from router.gateway.running import Running
     from router.gateway.setting import Edit
     from router.gateway.snapshot import CompiledRoute

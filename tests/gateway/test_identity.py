@@ -10,7 +10,7 @@ import uvloop
 
 from router.events import Sighting
 from router.flag import Arm, ArmSet
-from router.gateway.recorder import SIGHTINGS_MOST, RunBuffer
+from router.gateway.run_buffer import SIGHTINGS_MOST, RunBuffer
 from router.health import Health, check
 from router.identity import NAMES_MOST, Seen, misidentified
 from tests.gateway.flags import experiment
