@@ -288,15 +288,15 @@ class FlagWatch:
             if route not in late and (route in self._foreign or one.token != held.get(route))
         }
         gone = {route for route in gone if route in held}
+        # Each in a turn of the loop of its own: requests are served in between. What goes is last, and what may take its
+        # requests is there before.
+        for route, one in taken.items():
+            self._listener.moved({route: one}, set(), self._listener.store_id)
+            self._foreign.discard(route)
+            await asyncio.sleep(0)
         if gone:
             self._listener.moved({}, gone, self._listener.store_id)
-        for (
-            route,
-            one,
-        ) in taken.items():  # each in a turn of the loop of its own: requests are served in between
-            self._listener.moved({route: one}, set(), self._listener.store_id)
-            await asyncio.sleep(0)
-        self._foreign -= {*taken, *gone}
+            self._foreign -= gone
 
     async def _deleted(self, routes: list[str]) -> set[str]:
         """Those that were taken away on purpose: their deletion is a revision, and later than what is held."""

@@ -7,11 +7,13 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from itertools import groupby
 from typing import Any
 
 import pytest
 import redis
 
+from router.deletion import deleted
 from router.errors import StaleRevision, StoreUnavailable
 from router.flag import Arm, Flag, UnitSource
 from router.local.redis_server import RedisServer
@@ -287,6 +289,26 @@ def test_a_deleted_flag_goes_and_the_last_one_stays(shared_url: str, client: red
         assert list(held.flags) == ["web"]
 
     follow(shared_url, keys, held, steps)
+
+
+def test_what_takes_the_place_of_a_route_is_there_before_that_goes(
+    shared_url: str, client: redis.Redis, keys: Keys
+) -> None:
+    """Of changes that are read together: no turn of the loop has neither."""
+    moments: list[set[str]] = []
+
+    class Remembering(Held):
+        def moved(self, flags: Mapping[str, Stored], gone: set[str], store_id: str) -> None:
+            super().moved(flags, gone, store_id)
+            moments.append(set(self.flags))
+
+    held = Remembering()
+    write(client, keys, flag("old", 1))
+    follow(shared_url, keys, held, lambda: until(lambda: "old" in held.flags))
+    FlagStore(client, keys).commit(Change({}, deleted(flag("old", 1)), deletes=True))
+    write(client, keys, flag("new", 1))
+    follow(shared_url, keys, held, lambda: until(lambda: set(held.flags) == {"new"}))
+    assert [one for one, _ in groupby(moments)] == [{"old"}, {"old", "new"}, {"new"}]
 
 
 def test_a_wiped_store_is_never_read_as_all_flags_deleted(
