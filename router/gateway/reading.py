@@ -84,7 +84,7 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Octets from the client."""
-        self._read = self._begun + data
+        self._read = self._begun + data if self._begun else data  # compiled, adding nothing is a copy too
         self._size = len(data)
         self._fed_most += self._size
         self._chunk = -1
