@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,19 +19,15 @@ from router.events import Entry
 from router.gateway.counters import Counters
 from router.gateway.unsettled import Unsettled
 
+if TYPE_CHECKING:
+    from router.gateway.recorder import Log
+
 FOLDER = "lost"
 
 
 class _Booked(msgspec.Struct):
     writer: str
     runs: list[Unsettled]
-
-
-class Log(Protocol):
-    """Where entries go."""
-
-    async def append(self, run: str, entry: Entry) -> None:
-        """Write one entry, or raise StoreUnavailable."""
 
 
 def book(data_dir: Path, counters: Counters, number: int) -> int:
@@ -69,6 +65,7 @@ async def report(path: Path, log: Log, now: int) -> None:
         booked = msgspec.json.decode(path.read_bytes(), type=_Booked)
     except FileNotFoundError:
         return  # another worker was quicker
+    entries: list[tuple[str, Entry]] = []
     for run in booked.runs:
         seq = run.seq
         lost = [run.doubt] if run.in_doubt else []
@@ -76,5 +73,9 @@ async def report(path: Path, log: Log, now: int) -> None:
             lost.append(run.rest)
         for pair in lost:
             seq += 1
-            await log.append(run.run, Entry(booked.writer, seq, run.epoch, run.revision, now, dropped=pair))
+            entry = Entry(booked.writer, seq, run.epoch, run.revision, now, dropped=pair)
+            entries.append((run.run, entry))
+    for refused in await log.append_each(entries):
+        if refused is not None:
+            raise refused
     path.unlink(missing_ok=True)

@@ -37,7 +37,7 @@ class Log(Protocol):
     """Where entries go."""
 
     async def append_each(self, entries: Sequence[tuple[str, Entry]]) -> list[StoreUnavailable | None]:
-        """Write entries of different runs, each or why it was refused; or raise StoreUnavailable for all of them."""
+        """For each None, once it is written, or why it was refused; or raise StoreUnavailable for all of them."""
 
 
 class Recorder:

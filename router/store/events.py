@@ -39,21 +39,12 @@ class AsyncEventLog:
         self._client = client
         self._keys = keys
 
-    async def append(self, run: str, entry: Entry, partition: int = 0) -> None:
-        """Write one entry.
-
-        Raises:
-            StoreUnavailable: it may or may not have been written; repeat it with the same sequence number.
-        """
-        fields: Any = encode(entry)
-        with reachable("append"):
-            await self._client.xadd(self._keys.run(run, partition).events, fields)
-
     async def append_each(self, entries: Sequence[tuple[str, Entry]]) -> list[StoreUnavailable | None]:
-        """Write entries of different runs in one round trip; for each None, or why Redis refused it.
+        """Write entries in one round trip, in this order; for each None, or why Redis refused it.
 
         Raises:
-            StoreUnavailable: Redis gave no answer to some; any of them may or may not have been written.
+            StoreUnavailable: Redis gave no answer to some; any of them may or may not have been written: repeat them with
+                the same sequence numbers.
         """
         together = self._client.pipeline(transaction=False)
         for run, entry in entries:
@@ -66,8 +57,10 @@ class AsyncEventLog:
 
 def _refused(answer: object) -> StoreUnavailable | None:
     """What a writer makes of one answer of several."""
-    if not isinstance(answer, Exception):
-        return None
-    refused = StoreUnavailable(f"append: Redis gave no good answer: {answer}")
-    refused.__cause__ = answer
-    return refused
+    try:
+        with reachable("append"):
+            if isinstance(answer, Exception):
+                raise answer
+    except StoreUnavailable as problem:
+        return problem
+    return None

@@ -73,9 +73,6 @@ class MemoryLog:
             raise StoreUnavailable("no answer")
         return [None] * len(entries)
 
-    async def append(self, run: str, entry: Entry) -> None:
-        await self.append_each([(run, entry)])
-
     def folded(self) -> list[Entry]:
         """What a reader makes of it: each (writer, number) once."""
         seen: dict[tuple[str, int], Entry] = {}

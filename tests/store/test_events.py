@@ -26,7 +26,7 @@ def test_both_kinds_of_writers_write_the_same_log(shared_url: str, client: redis
 
     async def append() -> None:
         async with connect_async(shared_url) as own:
-            await AsyncEventLog(own, keys).append("better.1", entry(2))
+            assert await AsyncEventLog(own, keys).append_each([("better.1", entry(2))]) == [None]
 
     asyncio.run(append())
     read = [decode(fields) for _, fields in Ledger(client, keys, "better.1").read(b"0-0", 10)]
