@@ -39,6 +39,21 @@ OTHER = "pointsman_other"
 ARMS = ("control", "treatment")
 
 
+class Counts:
+    """What the HTTP side counts; plain numbers, published by whoever owns the process."""
+
+    __slots__ = ("dials", "refused", "requests", "retries", "reused", "shed", "surplus_octets")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.dials = 0
+        self.reused = 0
+        self.retries = 0
+        self.refused = 0
+        self.shed = 0
+        self.surplus_octets = 0
+
+
 class Tally:
     """One counter of this process: a plain number on the hot path, copied to shared memory at each tick."""
 
@@ -238,18 +253,3 @@ def _put(view: memoryview, at: int, text: str, room: int) -> None:
 
 def _text(view: memoryview, at: int, room: int) -> str:
     return bytes(view[at : at + room]).rstrip(b"\0").decode(errors="replace")
-
-
-class Counts:
-    """What the HTTP side counts; plain numbers, published by whoever owns the process."""
-
-    __slots__ = ("dials", "refused", "requests", "retries", "reused", "shed", "surplus_octets")
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.dials = 0
-        self.reused = 0
-        self.retries = 0
-        self.refused = 0
-        self.shed = 0
-        self.surplus_octets = 0
