@@ -9,7 +9,6 @@ from __future__ import annotations
 import pytest
 
 from tests.controller.simulation import Simulation, aa_world
-from tests.stats.luck import most_allowed
 
 RAMP = """
 experiment: aa
@@ -28,11 +27,17 @@ ramp:
 BEFORE_S, SECONDS = 40, 120
 
 
-@pytest.mark.parametrize("runs", [40, pytest.param(200, marks=pytest.mark.slow)])
-def test_a_returning_population_is_not_mistaken_for_an_effect(runs: int) -> None:
-    """False rollbacks at most 1 % and mismatches at most .1 %, each plus what luck may add once in 200 seeds.
+@pytest.mark.parametrize(
+    ("runs", "most_rollbacks", "most_mismatches"),
+    [(40, 2, 1), pytest.param(200, 6, 1, marks=pytest.mark.slow)],
+)
+def test_a_returning_population_is_not_mistaken_for_an_effect(
+    runs: int, most_rollbacks: int, most_mismatches: int
+) -> None:
+    """False rollbacks at most 1 % and mismatches at most .1 %, each plus what luck may add.
 
-    By chance alone this fails with a probability below 1e-2 for another seed; the seed is fixed.
+    By chance alone more of them come with a probability of .8 % in 40 runs and 2.2 % in 200 (binomial), for another seed;
+    the seed is fixed.
     """
     rollbacks = mismatches = whole_ramps = analysed = returning = 0
     for number in range(runs):
@@ -45,7 +50,7 @@ def test_a_returning_population_is_not_mistaken_for_an_effect(runs: int) -> None
         analysed += len(run.analysed)
         returning += len(run.analysed & run.seen_before)
     # A step waits while its estimate is outside the margin, so about one run in five stays at 1 % for the whole time.
-    assert whole_ramps >= 0.6 * runs
+    assert whole_ramps >= 0.8 * runs
     assert 0.75 < returning / analysed < 0.85
-    for found, rate in ((rollbacks, 0.01), (mismatches, 0.001)):
-        assert found <= most_allowed(runs, rate, 5e-3), (rollbacks, mismatches)
+    assert rollbacks <= most_rollbacks
+    assert mismatches <= most_mismatches
